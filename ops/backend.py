@@ -1,0 +1,130 @@
+"""Schemas of the ops and the choice of what runs them.
+
+The PyTorch dispatcher is the only switch: CPU tensors go to the C++ kernels of
+`_C`, CUDA tensors to Triton. Without the binary, CPU tensors run the plain PyTorch
+reference after one warning; without Triton, CUDA tensors raise.
+"""
+
+import importlib
+import importlib.util
+import warnings
+from collections.abc import Callable
+
+import torch
+
+NAMESPACE = 'mmmambamixer'
+INTERVAL = 32
+"""Steps between two states that the forward keeps for the backward."""
+
+LIBRARY = torch.library.Library(NAMESPACE, 'DEF')
+LIBRARY.define(
+    'selective_scan(Tensor u, Tensor delta, Tensor A, Tensor B, Tensor C, Tensor? D, '
+    'Tensor? delta_bias, bool delta_softplus, ScalarType dtype, int interval) '
+    '-> (Tensor y, Tensor last_state, Tensor states)'
+)
+LIBRARY.define(
+    'selective_scan_backward(Tensor dy, Tensor? dlast_state, Tensor u, Tensor delta, '
+    'Tensor A, Tensor B, Tensor C, Tensor? D, Tensor? delta_bias, Tensor states, '
+    'bool delta_softplus, int interval) -> (Tensor du, Tensor ddelta, Tensor dA, '
+    'Tensor dB, Tensor dC, Tensor dD, Tensor ddelta_bias)'
+)
+LIBRARY.define(
+    'cross_selective_scan(Tensor u, Tensor dt, Tensor dt_weight, Tensor A, Tensor B, '
+    'Tensor C, Tensor? D, Tensor? dt_bias, int[] routes, SymInt height, SymInt width, '
+    'int interval) -> (Tensor y, Tensor states)'
+)
+LIBRARY.define(
+    'cross_selective_scan_backward(Tensor dy, Tensor u, Tensor dt, Tensor dt_weight, '
+    'Tensor A, Tensor B, Tensor C, Tensor? D, Tensor? dt_bias, Tensor states, '
+    'int[] routes, SymInt height, SymInt width, int interval) -> (Tensor du, Tensor ddt, '
+    'Tensor ddt_weight, Tensor dA, Tensor dB, Tensor dC, Tensor dD, Tensor ddt_bias)'
+)
+LIBRARY.define('weighted_sum(Tensor[] tensors, Tensor weights) -> Tensor')
+LIBRARY.define(
+    'weighted_sum_backward(Tensor dy, Tensor[] tensors, Tensor weights) '
+    '-> (Tensor[] dtensors, Tensor dweights)'
+)
+
+try:
+    importlib.import_module('._C', __package__)
+    BINARY_ERROR = None
+except ImportError as error:  # absent, or built for another torch
+    BINARY_ERROR = error
+
+TRITON_FOUND = importlib.util.find_spec('triton') is not None
+
+HOW_TO_BUILD = (
+    'build it with `pip install -e . --no-build-isolation` (needs a C++17 compiler)'
+)
+HOW_TO_GET_TRITON = 'install it with `pip install triton`'
+
+
+def register(name: str, reference: Callable, gpu: str) -> None:
+    """Register what runs op `name`: the reference where the binary lacks, Triton on GPU.
+
+    Args:
+        name: Name of an op whose schema this file defines.
+        reference: Plain PyTorch function with the signature of the schema.
+        gpu: Function of the op folder's `gpu` module with the same signature, written
+            `folder.gpu:function`; the module is loaded at the first call.
+    """
+    op = f'{NAMESPACE}::{name}'
+    if BINARY_ERROR is not None:
+        torch.library.register_kernel(op, 'cpu', _warn_once_then(name, reference))
+    launch = _load_then(gpu) if TRITON_FOUND else _needs_triton(name)
+    torch.library.register_kernel(op, 'cuda', launch)
+    # Under autocast the ops take their inputs as they come: 16-bit in, fp32 state.
+    for key in ('AutocastCPU', 'AutocastCUDA'):
+        LIBRARY.impl(name, torch.library.fallthrough_kernel, key)
+
+
+def available_backends() -> dict[str, str]:
+    """Return for each device type what runs the ops there, and why."""
+    if BINARY_ERROR is None:
+        cpu = f'C++ ({cpu_capability()})'
+    else:
+        cpu = f'PyTorch reference, slow: {BINARY_ERROR}; {HOW_TO_BUILD}'
+    if not TRITON_FOUND:
+        cuda = f'none: Triton is missing; {HOW_TO_GET_TRITON}'
+    else:
+        cuda = f'Triton {importlib.import_module("triton").__version__}'
+        if not torch.cuda.is_available():
+            cuda += ' (torch sees no GPU here)'
+    return {'cpu': cpu, 'cuda': cuda}
+
+
+def cpu_capability() -> str:
+    """Return the instruction set that the C++ kernels chose on this processor."""
+    return importlib.import_module('._C', __package__).cpu_capability()
+
+
+def _load_then(target: str) -> Callable:
+    module, function = target.split(':')
+
+    def run(*args):
+        return getattr(importlib.import_module(f'.{module}', __package__), function)(*args)
+
+    return run
+
+
+def _warn_once_then(name: str, reference: Callable) -> Callable:
+    def run(*args):
+        warnings.warn(
+            f'mmmambamixer::{name} runs its slow PyTorch reference on CPU because the '
+            f'compiled kernels could not be loaded ({BINARY_ERROR}); {HOW_TO_BUILD}',
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return reference(*args)
+
+    return run
+
+
+def _needs_triton(name: str) -> Callable:
+    def run(*args):
+        raise RuntimeError(
+            f'mmmambamixer::{name} needs Triton for CUDA tensors, which is not '
+            f'installed; {HOW_TO_GET_TRITON}, or move the tensors to the CPU'
+        )
+
+    return run

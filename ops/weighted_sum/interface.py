@@ -1,0 +1,83 @@
+"""Public function, fake kernels and autograd of the `weighted_sum` ops."""
+
+from collections.abc import Sequence
+from functools import reduce
+
+import torch
+from torch import Tensor
+
+from ..backend import NAMESPACE, register
+from ..checks import expect, expect_real_on_one_device, expect_shape
+from .reference import (
+    sum_dtype,
+    weighted_sum_backward_reference,
+    weighted_sum_reference,
+)
+
+
+def weighted_sum(tensors: Sequence[Tensor], weights: Tensor) -> Tensor:
+    r"""Add several tensors with one learned scalar each, in one pass.
+
+    .. math:: y = \sum_i w_i x_i
+
+    Args:
+        tensors: At least one tensor, all of one shape. Where their dtypes differ, as
+            under autocast, all are promoted to the widest.
+        weights: One scalar for each tensor, `(len(tensors),)`.
+
+    Returns:
+        The sum, in the (promoted) dtype of the tensors; accumulated in fp32 (fp64).
+
+    Raises:
+        ValueError: If there is no tensor, or shapes, dtypes or devices disagree.
+
+    Reference: MambaMixer, arXiv:2403.19888, eq. (19), (20); DenseFormer,
+    arXiv:2402.02622.
+    """
+    tensors = list(tensors)
+    expect(len(tensors) > 0, 'tensors must hold at least one tensor, got none')
+    expect_real_on_one_device(
+        **{f'tensors[{i}]': x for i, x in enumerate(tensors)}, weights=weights
+    )
+    for i, x in enumerate(tensors):
+        expect_shape(f'tensors[{i}]', x, tensors[0].shape, 'of tensors[0]')
+    expect_shape('weights', weights, (len(tensors),), '(len(tensors),)')
+    widest = reduce(torch.promote_types, (x.dtype for x in tensors))
+    tensors = [x.to(widest) for x in tensors]
+    weights = weights.to(sum_dtype(tensors[0]))
+    return torch.ops.mmmambamixer.weighted_sum(tensors, weights)
+
+
+def _setup_context(ctx, inputs, output):
+    tensors, weights = inputs
+    ctx.save_for_backward(*tensors, weights)
+
+
+def _backward(ctx, dy):
+    *tensors, weights = ctx.saved_tensors
+    return torch.ops.mmmambamixer.weighted_sum_backward(dy, tensors, weights)
+
+
+def _fake(tensors, weights):
+    return tensors[0].new_empty(tensors[0].shape)
+
+
+def _fake_backward(dy, tensors, weights):
+    return [x.new_empty(x.shape) for x in tensors], weights.new_empty(weights.shape)
+
+
+def _no_double_backward(ctx, *grads):
+    raise RuntimeError(
+        'weighted_sum can not be differentiated twice; use weighted_sum_reference'
+    )
+
+
+OP, OP_BACKWARD = f'{NAMESPACE}::weighted_sum', f'{NAMESPACE}::weighted_sum_backward'
+torch.library.register_fake(OP, _fake)
+torch.library.register_fake(OP_BACKWARD, _fake_backward)
+torch.library.register_autograd(OP, _backward, setup_context=_setup_context)
+torch.library.register_autograd(OP_BACKWARD, _no_double_backward)
+register('weighted_sum', weighted_sum_reference, 'weighted_sum.gpu:forward')
+register(
+    'weighted_sum_backward', weighted_sum_backward_reference, 'weighted_sum.gpu:backward'
+)
