@@ -1,5 +1,9 @@
-"""MambaMixer for OpenMMLab: `ViM2` backbones on compiled selective-scan ops."""
+"""MambaMixer for OpenMMLab: `ViM2` backbones on compiled selective-scan ops.
 
+Importing this package registers its models in MMEngine.
+"""
+
+from .models import ViM2
 from .version import __version__
 
-__all__ = ['__version__']
+__all__ = ['ViM2', '__version__']

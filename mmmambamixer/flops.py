@@ -1,0 +1,35 @@
+"""FLOPs of our ops for MMEngine's analyser, which counts unknown ops as nothing.
+
+Like the analyser, one multiply-add counts as one. A scan counts as in VMamba,
+9 b l d n + b l d; the cross selective scan holds the projection of delta from its rank r
+too, b l d r for each scan, which elsewhere is a linear layer of its own.
+"""
+
+from mmengine.analysis import complexity_analysis
+from mmengine.analysis.jit_handles import elementwise_flop_counter, get_shape
+
+
+def scan_flops(b: int, l: int, d: int, n: int) -> int:
+    """Return the FLOPs of one selective scan of d channels over l positions."""
+    return 9 * b * l * d * n + b * l * d
+
+
+def selective_scan_flops(inputs: list, outputs: list) -> float:
+    """Count `selective_scan(u, delta, A, ...)`: u `(b, d, l)`, A `(d, n)`."""
+    b, d, l = get_shape(inputs[0])
+    return float(scan_flops(b, l, d, get_shape(inputs[2])[-1]))
+
+
+def cross_selective_scan_flops(inputs: list, outputs: list) -> float:
+    """Count `cross_selective_scan(u, dt, dt_weight, A, ...)`: dt `(b, g, l, r)`."""
+    b, g, l, r = get_shape(inputs[1])
+    d, n = get_shape(inputs[3])[1:]
+    return float(g * (scan_flops(b, l, d, n) + b * l * d * r))
+
+
+HANDLERS = {
+    'mmmambamixer::selective_scan': selective_scan_flops,
+    'mmmambamixer::cross_selective_scan': cross_selective_scan_flops,
+    'mmmambamixer::weighted_sum': elementwise_flop_counter(1, 0),
+}
+complexity_analysis._DEFAULT_SUPPORTED_FLOP_OPS.update(HANDLERS)

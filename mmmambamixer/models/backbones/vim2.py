@@ -1,0 +1,297 @@
+"""ViM2, the vision backbone of MambaMixer, and VMamba's first version inside it."""
+
+from collections.abc import Sequence
+
+import torch
+from mmengine.model import BaseModule
+from mmengine.registry import MODELS as MMENGINE_MODELS
+from torch import Tensor, nn
+
+from mmmambamixer.registry import MODELS
+
+from ..layers import (
+    MLP,
+    ImageStem,
+    MixerUnit,
+    PatchMerging,
+    SelectiveChannelMixer,
+    SelectiveTokenMixer,
+    Stage,
+)
+
+CHANNEL_MIXERS = ('selective', 'mlp', 'none')
+TOKENS_PER_CHANNEL_MIXER = 2
+
+
+def vmamba(embed_dims: Sequence[int], depths: Sequence[int]) -> dict:
+    """Return the arch of VMamba's first version: token mixers in a plain chain."""
+    return dict(
+        embed_dims=embed_dims, depths=depths, channel_mixer='none', averaging=False
+    )
+
+
+@MODELS.register_module()
+@MMENGINE_MODELS.register_module()
+class ViM2(BaseModule):
+    """Hierarchical backbone of selective token and channel mixers.
+
+    Image `(b, in_channels, H, W)` of any size -> tuple of maps
+    `(b, embed_dims[i], ceil(H / s), ceil(W / s))`, s = 4, 8, 16, 32, each through a
+    LayerNorm of its own. One channel mixer follows every two token mixers.
+
+    The ablations are arguments: `channel_mixer='none'` (token mixers only);
+    `channel_mixer='mlp', averaging=False` (ViM2-MLP); `channel_scans=1 | 2 | 4`;
+    `averaging=False` or `max_connections`.
+
+    Args:
+        arch: A name in `arch_settings`, or a dict with the keys `embed_dims` and `depths`
+            (token mixers for each stage) and, optionally, `channel_expand` (width inside
+            the channel mixers over channels, for each stage; 2, in the last stage 1),
+            `channel_mixer` and `averaging` (what the arguments are if None).
+        in_channels: Channels of the image.
+        out_indices: Stages whose maps are returned.
+        drop_path_rate: Probability of dropping the last mixer for a sample; it grows
+            linearly from 0 at the first.
+        channel_mixer: 'selective', 'mlp' or 'none'; if None the arch decides, which is
+            'selective' except for VMamba.
+        channel_scans: Scans of a channel mixer: 4, 2 (bidirectional) or 1.
+        averaging: Feed every mixer a learned average of all earlier maps of its stage; if
+            None the arch decides, which is True except for VMamba.
+        max_connections: Average at most so many of the newest maps; None is all.
+        d_state: States of the scans, n.
+        grid_size: Side of the token grid of the channel mixers, p.
+        frozen_stages: Freeze the stem and the stages up to this index; -1 is none.
+        norm_eval: Keep the norms in eval mode. It changes no result (LayerNorm has no
+            running statistics); OpenMMLab configs may set it.
+        with_cp: Recompute each mixer in the backward to save memory.
+        init_cfg: Initialisation by MMEngine; the constructor has initialised already.
+
+    Raises:
+        ValueError: If an argument or the image does not fit; the message says what was
+            expected and what came.
+
+    Reference: MambaMixer, arXiv:2403.19888, sections 3, 4, Table 8; VMamba,
+    arXiv:2401.10166.
+    Differs from the paper: the order of the mixers and the way between stages are not in
+    it (ours: two token mixers, one channel mixer; patch merging as in VMamba); a norm for
+    each output. Linear maps start from a normal distribution cut off, deviation 0.02, as
+    in VMamba. Smaller differences stand at the layers.
+    """
+
+    arch_settings = {
+        **dict.fromkeys(
+            ['t', 'tiny'], dict(embed_dims=(96, 192, 384, 768), depths=(2, 2, 6, 2))
+        ),
+        **dict.fromkeys(
+            ['s', 'small'], dict(embed_dims=(96, 192, 384, 768), depths=(2, 2, 18, 2))
+        ),
+        **dict.fromkeys(
+            ['b', 'base'], dict(embed_dims=(128, 256, 512, 1024), depths=(2, 2, 18, 2))
+        ),
+        'vmamba_tiny': vmamba((96, 192, 384, 768), (2, 2, 9, 2)),
+        'vmamba_small': vmamba((96, 192, 384, 768), (2, 2, 27, 2)),
+        'vmamba_base': vmamba((128, 256, 512, 1024), (2, 2, 27, 2)),
+    }
+    num_extra_tokens = 0
+    paramwise_cfg = dict(
+        norm_decay_mult=0.0,
+        bias_decay_mult=0.0,
+        flat_decay_mult=0.0,  # averaging weights and the bias of the channel conv
+        custom_keys={
+            '.s6.A_log': dict(decay_mult=0.0),
+            '.s6.D': dict(decay_mult=0.0),
+            '.s6.dt_bias': dict(decay_mult=0.0),
+        },
+    )
+    """For `optim_wrapper` in configs: only matrices and convolutions decay."""
+
+    def __init__(
+        self,
+        *,
+        arch: str | dict = 'tiny',
+        in_channels: int = 3,
+        out_indices: Sequence[int] = (3,),
+        drop_path_rate: float = 0.1,
+        channel_mixer: str | None = None,
+        channel_scans: int = 4,
+        averaging: bool | None = None,
+        max_connections: int | None = None,
+        d_state: int = 16,
+        grid_size: int = 7,
+        frozen_stages: int = -1,
+        norm_eval: bool = False,
+        with_cp: bool = False,
+        init_cfg: dict | list | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        arch = self._resolve(arch, channel_mixer=channel_mixer, averaging=averaging)
+        self.embed_dims, self.depths = arch['embed_dims'], arch['depths']
+        stages = len(self.embed_dims)
+        if not out_indices or any(i not in range(stages) for i in out_indices):
+            raise ValueError(
+                f'out_indices must name stages 0 to {stages - 1}, got {out_indices}'
+            )
+        if frozen_stages not in range(-1, stages):
+            raise ValueError(
+                f'frozen_stages must be from -1 to {stages - 1}, got {frozen_stages}'
+            )
+        if not 0 <= drop_path_rate < 1:
+            raise ValueError(f'drop_path_rate must be in [0, 1), got {drop_path_rate}')
+        self.in_channels = in_channels
+        self.out_indices = tuple(out_indices)
+        self.feat_dims = tuple(self.embed_dims[i] for i in self.out_indices)
+        self.frozen_stages = frozen_stages
+        self.norm_eval = norm_eval
+
+        def token_mixer(i: int) -> nn.Module:
+            return SelectiveTokenMixer(d_model=self.embed_dims[i], d_state=d_state)
+
+        def channel_mixer_(i: int) -> nn.Module:
+            size = dict(d_model=self.embed_dims[i], expand=arch['channel_expand'][i])
+            if arch['channel_mixer'] == 'mlp':
+                return MLP(**size)
+            return SelectiveChannelMixer(
+                **size, scans=channel_scans, d_state=d_state, grid_size=grid_size
+            )
+
+        kinds = [
+            mixer_order(depth, channel_mixers=arch['channel_mixer'] != 'none')
+            for depth in self.depths
+        ]
+        self.num_mixers = [len(order) for order in kinds]
+        rates = iter(torch.linspace(0, drop_path_rate, sum(self.num_mixers)).tolist())
+        self.stem = ImageStem(in_channels=in_channels, d_model=self.embed_dims[0])
+        self.stages = nn.ModuleList()
+        for i, order in enumerate(kinds):
+            c = self.embed_dims[i]
+            mixers = [
+                MixerUnit(
+                    mixer=token_mixer(i) if kind == 'token' else channel_mixer_(i),
+                    d_model=c,
+                    drop_path_rate=next(rates),
+                )
+                for kind in order
+            ]
+            self.stages.append(
+                Stage(
+                    mixers=mixers,
+                    downsample=PatchMerging(d_model=self.embed_dims[i - 1], d_out=c)
+                    if i
+                    else None,
+                    averaging=arch['averaging'],
+                    max_connections=max_connections,
+                    with_cp=with_cp,
+                )
+            )
+        for i in self.out_indices:
+            self.add_module(f'norm{i}', nn.LayerNorm(self.embed_dims[i]))
+        self.apply(init_linear)
+        self._freeze()
+
+    @classmethod
+    def _resolve(cls, arch: str | dict, **overrides) -> dict:
+        """Return all settings of `arch`, with those of `overrides` that are not None."""
+        if isinstance(arch, str):
+            if arch not in cls.arch_settings:
+                raise ValueError(
+                    f'arch {arch!r} is not one of {", ".join(cls.arch_settings)}'
+                )
+            arch = cls.arch_settings[arch]
+        required = {'embed_dims', 'depths'}
+        optional = {'channel_expand', 'channel_mixer', 'averaging'}
+        if not required <= set(arch) <= required | optional:
+            raise ValueError(
+                f'a custom arch needs the keys {sorted(required)} and may have '
+                f'{sorted(optional)}, got {sorted(arch)}'
+            )
+        arch = dict(channel_mixer='selective', averaging=True) | dict(arch)
+        arch |= {key: value for key, value in overrides.items() if value is not None}
+        stages = len(arch['embed_dims'])
+        arch.setdefault('channel_expand', (2,) * (stages - 1) + (1,))
+        for key in ('depths', 'channel_expand'):
+            if len(arch[key]) != stages:
+                raise ValueError(
+                    f'arch names {stages} embed_dims but {len(arch[key])} {key}'
+                )
+        if arch['channel_mixer'] not in CHANNEL_MIXERS:
+            raise ValueError(
+                f'channel_mixer must be one of {", ".join(CHANNEL_MIXERS)}, '
+                f'got {arch["channel_mixer"]!r}'
+            )
+        return arch
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        if x.dim() != 4 or x.shape[1] != self.in_channels:
+            raise ValueError(
+                f'the image must have shape (b, {self.in_channels}, height, width), '
+                f'got {tuple(x.shape)}'
+            )
+        x = self.stem(x)
+        outs = []
+        for i, stage in enumerate(self.stages):
+            x = stage(x)  # (b, h, w, c)
+            if i in self.out_indices:
+                out = getattr(self, f'norm{i}')(x)
+                outs.append(out.permute(0, 3, 1, 2).contiguous())
+        return tuple(outs)
+
+    def train(self, mode: bool = True) -> 'ViM2':
+        """Set the mode; frozen parts, and norms under `norm_eval`, stay in eval mode."""
+        super().train(mode)
+        self._freeze()
+        if self.norm_eval:
+            for module in self.modules():
+                if isinstance(module, nn.LayerNorm):
+                    module.eval()
+        return self
+
+    def _freeze(self) -> None:
+        if self.frozen_stages < 0:
+            return
+        frozen = [self.stem, *self.stages[: self.frozen_stages + 1]]
+        frozen += [
+            getattr(self, f'norm{i}') for i in self.out_indices if i <= self.frozen_stages
+        ]
+        for module in frozen:
+            module.eval().requires_grad_(False)
+
+    def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
+        """Return the depth of a parameter and the number of depths.
+
+        For layer-wise learning rates: the stem is 0, each mixer one more (a downsampling
+        belongs to the mixer after it, an averaging to the mixer it feeds), the output
+        norms and whatever follows the backbone are last.
+
+        Args:
+            param_name: Name of the parameter in the whole model.
+            prefix: What stands before the names of the backbone.
+        """
+        num_layers = sum(self.num_mixers) + 2
+        if not param_name.startswith(prefix):
+            return num_layers - 1, num_layers
+        part, *rest = param_name.removeprefix(prefix).split('.')
+        if part == 'stem':
+            return 0, num_layers
+        if part == 'stages':
+            i, kind = int(rest[0]), rest[1]
+            j = 0 if kind == 'downsample' else int(rest[2])
+            return sum(self.num_mixers[:i]) + j + 1, num_layers
+        return num_layers - 1, num_layers
+
+
+def mixer_order(depth: int, *, channel_mixers: bool) -> list[str]:
+    """Return the kinds of a stage's mixers: a channel mixer after every two tokens."""
+    order = []
+    for j in range(1, depth + 1):
+        order.append('token')
+        if channel_mixers and j % TOKENS_PER_CHANNEL_MIXER == 0:
+            order.append('channel')
+    return order
+
+
+def init_linear(module: nn.Module) -> None:
+    """Draw the weight of a linear layer; the SSM parameters are none and stay."""
+    if isinstance(module, nn.Linear):
+        nn.init.trunc_normal_(module.weight, std=0.02)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)

@@ -1,0 +1,24 @@
+"""Registries of this package: children of MMEngine's, found by the prefix of a type.
+
+`type='mmmambamixer.ViM2'` in any config makes MMEngine import this module, which
+loads the models when they are first looked up: no `custom_imports` needed.
+"""
+
+try:
+    from mmengine.registry import MODELS as MMENGINE_MODELS
+    from mmengine.registry import Registry
+except ModuleNotFoundError as error:
+    if error.name != 'mmengine':
+        raise
+    raise ModuleNotFoundError(
+        'mmmambamixer needs MMEngine, which comes with one of two families: install '
+        '`mmmambamixer[openmmlab]` (mmengine) or `mmmambamixer[onedl]` (onedl-mmengine)',
+        name='mmengine',
+    ) from error
+
+MODELS = Registry(
+    'model',
+    parent=MMENGINE_MODELS,
+    scope='mmmambamixer',
+    locations=['mmmambamixer.models'],
+)
