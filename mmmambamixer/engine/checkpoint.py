@@ -1,0 +1,120 @@
+"""Checkpoints as plain data, and the check that one fits a model."""
+
+import re
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from mmengine.logging import HistoryBuffer
+from mmengine.model import BaseTTAModel, is_model_wrapper
+from torch import nn
+
+KIND = '__kind__'
+"""Key that marks the dicts which stand for an object."""
+
+SHOWN = 5
+"""Names that an error message shows of a longer list."""
+
+
+def to_plain(value):
+    """Return `value` with arrays and log histories as dicts of tensors.
+
+    What comes back consists of tensors, numbers, strings, None, dicts, lists and
+    tuples: what `torch.load(weights_only=True)` reads.
+
+    Args:
+        value: Any nesting of dicts, lists and tuples.
+
+    Raises:
+        ValueError: If it holds an object that has no plain form.
+    """
+    if isinstance(value, HistoryBuffer):
+        values, counts = value.data
+        return {
+            KIND: 'HistoryBuffer',
+            'values': torch.from_numpy(np.array(values, dtype=np.float64)),
+            'counts': torch.from_numpy(np.array(counts, dtype=np.float64)),
+            'max_length': value.max_length,
+        }
+    if isinstance(value, np.ndarray):
+        return {KIND: 'ndarray', 'values': torch.from_numpy(value.copy())}
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, torch.Tensor):
+        return value.detach()
+    if isinstance(value, Mapping):
+        return {to_plain(key): to_plain(item) for key, item in value.items()}
+    if isinstance(value, tuple):
+        return tuple(to_plain(item) for item in value)
+    if isinstance(value, (list, set)):
+        return [to_plain(item) for item in value]
+    if value is None or isinstance(value, (bool, int, float, complex, str, bytes)):
+        return value
+    if isinstance(value, (torch.dtype, torch.device, torch.Size)):
+        return value
+    raise ValueError(
+        f'a checkpoint holds tensors and plain data only, got {type(value).__name__}'
+    )
+
+
+def from_plain(value):
+    """Return `value` with the objects that `to_plain` took apart."""
+    if isinstance(value, dict):
+        if value.get(KIND) == 'HistoryBuffer':
+            values, counts = (
+                value['values'].cpu().numpy(),
+                value['counts'].cpu().numpy(),
+            )
+            return HistoryBuffer(values, counts, value['max_length'])
+        if value.get(KIND) == 'ndarray':
+            return value['values'].cpu().numpy()
+        return type(value)((key, from_plain(item)) for key, item in value.items())
+    if isinstance(value, (list, tuple)):
+        return type(value)(from_plain(item) for item in value)
+    return value
+
+
+def check_state_dict(model: nn.Module, checkpoint: Mapping, name: str) -> None:
+    """Raise unless a checkpoint has exactly the tensors of a model.
+
+    MMEngine loads what fits and only logs the rest.
+
+    Args:
+        model: The model; wrappers for DDP and test-time augmentation are looked into.
+        checkpoint: State dict, or a dict that holds one as `state_dict`.
+        name: Name of the checkpoint in the message.
+
+    Raises:
+        ValueError: If tensors are missing, unexpected or of another shape; the message
+            counts them and names the first ones.
+    """
+    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+        model = model.module
+    given = checkpoint.get('state_dict', checkpoint)
+    given = {re.sub(r'^module\.', '', key): item for key, item in given.items()}
+    wanted = model.state_dict()
+
+    reshaped = [
+        f'{key} {tuple(given[key].shape)} instead of {tuple(item.shape)}'
+        for key, item in wanted.items()
+        if key in given and getattr(given[key], 'shape', None) != item.shape
+    ]
+    faults = {
+        'missing': [key for key in wanted if key not in given],
+        'unexpected': [key for key in given if key not in wanted],
+        'of another shape': reshaped,
+    }
+    if any(faults.values()):
+        told = '; '.join(
+            f'{len(keys)} {fault} ({_first(keys)})'
+            for fault, keys in faults.items()
+            if keys
+        )
+        raise ValueError(
+            f'{name} does not fit this model of {len(wanted)} tensors: {told}; was it '
+            f'trained with another config?'
+        )
+
+
+def _first(keys: list[str]) -> str:
+    return ', '.join(keys[:SHOWN]) + (', ...' if len(keys) > SHOWN else '')

@@ -1,0 +1,140 @@
+"""Train the model of a config: mmpretrain, mmdet or mmseg, as its scope says.
+
+python tools/train.py configs/demo/vim2_digits.py
+python tools/train.py CONFIG --work-dir DIR --resume --cfg-options key=value
+"""
+
+import argparse
+import os
+
+from mmengine.config import Config, DictAction
+from mmengine.runner import find_latest_checkpoint
+from mmengine.runner.checkpoint import CheckpointLoader
+
+import mmmambamixer.compat  # noqa: F401  (safe checkpoints, `mmdet::` bases)
+from mmmambamixer.engine import check_state_dict
+from mmmambamixer.engine.run_config import (
+    build_runner,
+    check_data,
+    choose_work_dir,
+    dataloaders,
+    fill_dataloaders,
+    load_config,
+    merge_options,
+    one_sentence,
+    require_gpu_for_amp,
+)
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('config', help='config file')
+    parser.add_argument('--work-dir', help='folder of logs and checkpoints')
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        metavar='CHECKPOINT',
+        help='go on from a checkpoint; without a name, from the latest in the work dir',
+    )
+    parser.add_argument(
+        '--amp', action='store_true', help='mixed precision; needs a GPU'
+    )
+    parser.add_argument(
+        '--no-validate', action='store_true', help='do not validate while training'
+    )
+    parser.add_argument(
+        '--auto-scale-lr',
+        action='store_true',
+        help='scale the learning rate by real batch size / base_batch_size of config',
+    )
+    parser.add_argument(
+        '--no-pin-memory', action='store_true', help='switch pinned memory off'
+    )
+    parser.add_argument(
+        '--no-persistent-workers',
+        action='store_true',
+        help='start dataloader workers anew each epoch',
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help='change settings of the config, as in model.backbone.depth=2 or "a=[1,2]"',
+    )
+    parser.add_argument(
+        '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none'
+    )
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+    args = parser.parse_args()
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    return args
+
+
+def make_config(args: argparse.Namespace) -> Config:
+    """Return the config with the command line's wishes in it; options come last."""
+    config = load_config(args.config)
+    choose_work_dir(config, args.config, args.work_dir)
+    config.launcher = args.launcher
+    if args.no_validate:
+        config.val_cfg = config.val_dataloader = config.val_evaluator = None
+    if args.amp:
+        use_amp(config)
+    if args.resume:
+        config.resume = True
+        config.load_from = None if args.resume == 'auto' else args.resume
+    if args.auto_scale_lr:
+        scale_lr(config)
+    fill_dataloaders(config, persistent_workers=True)
+    for loader in dataloaders(config):
+        if args.no_pin_memory:
+            loader.pin_memory = False
+        if args.no_persistent_workers:
+            loader.persistent_workers = False
+    merge_options(config, args.cfg_options)
+    return config
+
+
+def use_amp(config: Config) -> None:
+    kind = config.optim_wrapper.get('type', 'OptimWrapper')
+    if kind not in ('OptimWrapper', 'AmpOptimWrapper'):
+        raise ValueError(f'--amp turns OptimWrapper into AmpOptimWrapper, got {kind}')
+    config.optim_wrapper.type = 'AmpOptimWrapper'
+    config.optim_wrapper.setdefault('loss_scale', 'dynamic')
+
+
+def scale_lr(config: Config) -> None:
+    if 'base_batch_size' not in config.get('auto_scale_lr', {}):
+        raise ValueError(
+            '--auto-scale-lr needs auto_scale_lr=dict(base_batch_size=...) in the '
+            'config, the batch size that its learning rate is meant for'
+        )
+    config.auto_scale_lr.enable = True
+
+
+def check_resume(config: Config, runner) -> None:
+    """Raise unless the checkpoint to go on from is there and fits the model."""
+    if not config.get('resume'):
+        return
+    path = config.get('load_from') or find_latest_checkpoint(runner.work_dir)
+    if path is None:
+        runner.logger.info(f'--resume: no checkpoint in {runner.work_dir}, starts anew')
+        return
+    checkpoint = CheckpointLoader.load_checkpoint(path, map_location='cpu')
+    check_state_dict(runner.model, checkpoint, path)
+
+
+def main() -> None:
+    args = parse_args()
+    with one_sentence():
+        config = make_config(args)
+        require_gpu_for_amp(config)
+        check_data(config, 'train_dataloader', 'val_dataloader')
+        runner = build_runner(config)
+        check_resume(config, runner)
+    runner.train()
+
+
+if __name__ == '__main__':
+    main()
