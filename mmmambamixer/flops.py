@@ -1,8 +1,8 @@
 """FLOPs of our ops for MMEngine's analyser, which counts unknown ops as nothing.
 
 Like the analyser, one multiply-add counts as one. A scan counts as in VMamba,
-9 b l d n + b l d; the cross selective scan holds the projection of delta from its rank r
-too, b l d r for each scan, which elsewhere is a linear layer of its own.
+9 b l d n + b l d; the cross selective scan also holds the projection of delta from its
+rank r, b l d r for each scan, which elsewhere is a linear layer of its own.
 """
 
 from mmengine.analysis import complexity_analysis

@@ -11,8 +11,9 @@ except ModuleNotFoundError as error:
     if error.name != 'mmengine':
         raise
     raise ModuleNotFoundError(
-        'mmmambamixer needs MMEngine, which comes with one of two families: install '
-        '`mmmambamixer[openmmlab]` (mmengine) or `mmmambamixer[onedl]` (onedl-mmengine)',
+        'mmmambamixer needs MMEngine, which comes with one of two families: '
+        'install `mmmambamixer[openmmlab]` (mmengine) or `mmmambamixer[onedl]` '
+        '(onedl-mmengine)',
         name='mmengine',
     ) from error
 

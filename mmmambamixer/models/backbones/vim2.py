@@ -1,6 +1,7 @@
 """ViM2, the vision backbone of MambaMixer, and VMamba's first version inside it."""
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from mmengine.model import BaseModule
@@ -44,10 +45,10 @@ class ViM2(BaseModule):
     `averaging=False` or `max_connections`.
 
     Args:
-        arch: A name in `arch_settings`, or a dict with the keys `embed_dims` and `depths`
-            (token mixers for each stage) and, optionally, `channel_expand` (width inside
-            the channel mixers over channels, for each stage; 2, in the last stage 1),
-            `channel_mixer` and `averaging` (what the arguments are if None).
+        arch: A name in `arch_settings`, or a dict with the keys `embed_dims` and
+            `depths` (token mixers of each stage) and, optionally, `channel_expand`
+            (width inside the channel mixers over channels, for each stage; 2, in the
+            last stage 1), `channel_mixer` and `averaging` (see these arguments).
         in_channels: Channels of the image.
         out_indices: Stages whose maps are returned.
         drop_path_rate: Probability of dropping the last mixer for a sample; it grows
@@ -55,8 +56,8 @@ class ViM2(BaseModule):
         channel_mixer: 'selective', 'mlp' or 'none'; if None the arch decides, which is
             'selective' except for VMamba.
         channel_scans: Scans of a channel mixer: 4, 2 (bidirectional) or 1.
-        averaging: Feed every mixer a learned average of all earlier maps of its stage; if
-            None the arch decides, which is True except for VMamba.
+        averaging: Feed every mixer a learned average of all earlier maps of its stage;
+            if None the arch decides, which is True except for VMamba.
         max_connections: Average at most so many of the newest maps; None is all.
         d_state: States of the scans, n.
         grid_size: Side of the token grid of the channel mixers, p.
@@ -72,28 +73,22 @@ class ViM2(BaseModule):
 
     Reference: MambaMixer, arXiv:2403.19888, sections 3, 4, Table 8; VMamba,
     arXiv:2401.10166.
-    Differs from the paper: the order of the mixers and the way between stages are not in
-    it (ours: two token mixers, one channel mixer; patch merging as in VMamba); a norm for
-    each output. Linear maps start from a normal distribution cut off, deviation 0.02, as
-    in VMamba. Smaller differences stand at the layers.
+    Differs from the paper: which does not tell the order of the mixers, the way between
+    stages and the start; ours are two token mixers then one channel mixer, patch
+    merging as in VMamba, and linear maps drawn from a truncated normal distribution of
+    deviation 0.02 as in VMamba. Each output has its own norm. See also the layers.
     """
 
-    arch_settings = {
-        **dict.fromkeys(
-            ['t', 'tiny'], dict(embed_dims=(96, 192, 384, 768), depths=(2, 2, 6, 2))
-        ),
-        **dict.fromkeys(
-            ['s', 'small'], dict(embed_dims=(96, 192, 384, 768), depths=(2, 2, 18, 2))
-        ),
-        **dict.fromkeys(
-            ['b', 'base'], dict(embed_dims=(128, 256, 512, 1024), depths=(2, 2, 18, 2))
-        ),
+    arch_settings: ClassVar = {
+        'tiny': dict(embed_dims=(96, 192, 384, 768), depths=(2, 2, 6, 2)),
+        'small': dict(embed_dims=(96, 192, 384, 768), depths=(2, 2, 18, 2)),
+        'base': dict(embed_dims=(128, 256, 512, 1024), depths=(2, 2, 18, 2)),
         'vmamba_tiny': vmamba((96, 192, 384, 768), (2, 2, 9, 2)),
         'vmamba_small': vmamba((96, 192, 384, 768), (2, 2, 27, 2)),
         'vmamba_base': vmamba((128, 256, 512, 1024), (2, 2, 27, 2)),
     }
     num_extra_tokens = 0
-    paramwise_cfg = dict(
+    paramwise_cfg: ClassVar = dict(
         norm_decay_mult=0.0,
         bias_decay_mult=0.0,
         flat_decay_mult=0.0,  # averaging weights and the bias of the channel conv
@@ -124,101 +119,56 @@ class ViM2(BaseModule):
         init_cfg: dict | list | None = None,
     ) -> None:
         super().__init__(init_cfg)
-        arch = self._resolve(arch, channel_mixer=channel_mixer, averaging=averaging)
-        self.embed_dims, self.depths = arch['embed_dims'], arch['depths']
-        stages = len(self.embed_dims)
-        if not out_indices or any(i not in range(stages) for i in out_indices):
-            raise ValueError(
-                f'out_indices must name stages 0 to {stages - 1}, got {out_indices}'
-            )
-        if frozen_stages not in range(-1, stages):
-            raise ValueError(
-                f'frozen_stages must be from -1 to {stages - 1}, got {frozen_stages}'
-            )
-        if not 0 <= drop_path_rate < 1:
-            raise ValueError(f'drop_path_rate must be in [0, 1), got {drop_path_rate}')
+        arch = resolve_arch(
+            arch, self.arch_settings, channel_mixer=channel_mixer, averaging=averaging
+        )
+        dims, depths = arch['embed_dims'], arch['depths']
+        check_arguments(len(dims), out_indices, frozen_stages, drop_path_rate)
+        self.embed_dims, self.depths = tuple(dims), tuple(depths)
         self.in_channels = in_channels
         self.out_indices = tuple(out_indices)
-        self.feat_dims = tuple(self.embed_dims[i] for i in self.out_indices)
         self.frozen_stages = frozen_stages
         self.norm_eval = norm_eval
 
-        def token_mixer(i: int) -> nn.Module:
-            return SelectiveTokenMixer(d_model=self.embed_dims[i], d_state=d_state)
-
-        def channel_mixer_(i: int) -> nn.Module:
-            size = dict(d_model=self.embed_dims[i], expand=arch['channel_expand'][i])
-            if arch['channel_mixer'] == 'mlp':
-                return MLP(**size)
-            return SelectiveChannelMixer(
-                **size, scans=channel_scans, d_state=d_state, grid_size=grid_size
-            )
-
-        kinds = [
-            mixer_order(depth, channel_mixers=arch['channel_mixer'] != 'none')
-            for depth in self.depths
-        ]
-        self.num_mixers = [len(order) for order in kinds]
-        rates = iter(torch.linspace(0, drop_path_rate, sum(self.num_mixers)).tolist())
-        self.stem = ImageStem(in_channels=in_channels, d_model=self.embed_dims[0])
+        make_mixer = {
+            'token': lambda i: SelectiveTokenMixer(d_model=dims[i], d_state=d_state),
+            'mlp': lambda i: MLP(d_model=dims[i], expand=arch['channel_expand'][i]),
+            'selective': lambda i: SelectiveChannelMixer(
+                d_model=dims[i],
+                expand=arch['channel_expand'][i],
+                scans=channel_scans,
+                d_state=d_state,
+                grid_size=grid_size,
+            ),
+        }
+        orders = [mixer_order(depth, arch['channel_mixer']) for depth in depths]
+        self.num_mixers = tuple(len(order) for order in orders)
+        rates = torch.linspace(0, drop_path_rate, sum(self.num_mixers), device='cpu')
+        rates = iter(rates.tolist())
+        self.stem = ImageStem(in_channels=in_channels, d_model=dims[0])
         self.stages = nn.ModuleList()
-        for i, order in enumerate(kinds):
-            c = self.embed_dims[i]
-            mixers = [
+        for i, order in enumerate(orders):
+            units = [
                 MixerUnit(
-                    mixer=token_mixer(i) if kind == 'token' else channel_mixer_(i),
-                    d_model=c,
+                    mixer=make_mixer[kind](i),
+                    d_model=dims[i],
                     drop_path_rate=next(rates),
                 )
                 for kind in order
             ]
-            self.stages.append(
-                Stage(
-                    mixers=mixers,
-                    downsample=PatchMerging(d_model=self.embed_dims[i - 1], d_out=c)
-                    if i
-                    else None,
-                    averaging=arch['averaging'],
-                    max_connections=max_connections,
-                    with_cp=with_cp,
-                )
+            merging = PatchMerging(d_model=dims[i - 1], d_out=dims[i]) if i else None
+            stage = Stage(
+                mixers=units,
+                downsample=merging,
+                averaging=arch['averaging'],
+                max_connections=max_connections,
+                with_cp=with_cp,
             )
+            self.stages.append(stage)
         for i in self.out_indices:
-            self.add_module(f'norm{i}', nn.LayerNorm(self.embed_dims[i]))
+            self.add_module(f'norm{i}', nn.LayerNorm(dims[i]))
         self.apply(init_linear)
         self._freeze()
-
-    @classmethod
-    def _resolve(cls, arch: str | dict, **overrides) -> dict:
-        """Return all settings of `arch`, with those of `overrides` that are not None."""
-        if isinstance(arch, str):
-            if arch not in cls.arch_settings:
-                raise ValueError(
-                    f'arch {arch!r} is not one of {", ".join(cls.arch_settings)}'
-                )
-            arch = cls.arch_settings[arch]
-        required = {'embed_dims', 'depths'}
-        optional = {'channel_expand', 'channel_mixer', 'averaging'}
-        if not required <= set(arch) <= required | optional:
-            raise ValueError(
-                f'a custom arch needs the keys {sorted(required)} and may have '
-                f'{sorted(optional)}, got {sorted(arch)}'
-            )
-        arch = dict(channel_mixer='selective', averaging=True) | dict(arch)
-        arch |= {key: value for key, value in overrides.items() if value is not None}
-        stages = len(arch['embed_dims'])
-        arch.setdefault('channel_expand', (2,) * (stages - 1) + (1,))
-        for key in ('depths', 'channel_expand'):
-            if len(arch[key]) != stages:
-                raise ValueError(
-                    f'arch names {stages} embed_dims but {len(arch[key])} {key}'
-                )
-        if arch['channel_mixer'] not in CHANNEL_MIXERS:
-            raise ValueError(
-                f'channel_mixer must be one of {", ".join(CHANNEL_MIXERS)}, '
-                f'got {arch["channel_mixer"]!r}'
-            )
-        return arch
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         if x.dim() != 4 or x.shape[1] != self.in_channels:
@@ -236,7 +186,7 @@ class ViM2(BaseModule):
         return tuple(outs)
 
     def train(self, mode: bool = True) -> 'ViM2':
-        """Set the mode; frozen parts, and norms under `norm_eval`, stay in eval mode."""
+        """Set the mode; frozen parts, and norms if `norm_eval`, stay in eval mode."""
         super().train(mode)
         self._freeze()
         if self.norm_eval:
@@ -249,17 +199,16 @@ class ViM2(BaseModule):
         if self.frozen_stages < 0:
             return
         frozen = [self.stem, *self.stages[: self.frozen_stages + 1]]
-        frozen += [
-            getattr(self, f'norm{i}') for i in self.out_indices if i <= self.frozen_stages
-        ]
+        norms = (i for i in self.out_indices if i <= self.frozen_stages)
+        frozen += [getattr(self, f'norm{i}') for i in norms]
         for module in frozen:
             module.eval().requires_grad_(False)
 
     def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
         """Return the depth of a parameter and the number of depths.
 
-        For layer-wise learning rates: the stem is 0, each mixer one more (a downsampling
-        belongs to the mixer after it, an averaging to the mixer it feeds), the output
+        For layer-wise learning rates: the stem is 0, each mixer one more (downsampling
+        belongs to the mixer after it, an average to the mixer it feeds), the output
         norms and whatever follows the backbone are last.
 
         Args:
@@ -279,13 +228,63 @@ class ViM2(BaseModule):
         return num_layers - 1, num_layers
 
 
-def mixer_order(depth: int, *, channel_mixers: bool) -> list[str]:
+def resolve_arch(arch: str | dict, settings: dict, **arguments) -> dict:
+    """Return all keys of `arch`; arguments that are not None win over it.
+
+    Raises:
+        ValueError: If the name is not in `settings`, or keys or values do not fit.
+    """
+    if isinstance(arch, str):
+        if arch not in settings:
+            raise ValueError(f'arch must be one of {", ".join(settings)}, got {arch!r}')
+        arch = settings[arch]
+    required = {'embed_dims', 'depths'}
+    optional = {'channel_expand', 'channel_mixer', 'averaging'}
+    if not required <= set(arch) <= required | optional:
+        raise ValueError(
+            f'a custom arch needs the keys {sorted(required)} and may have '
+            f'{sorted(optional)}, got {sorted(arch)}'
+        )
+    arch = dict(channel_mixer='selective', averaging=True) | dict(arch)
+    arch |= {key: value for key, value in arguments.items() if value is not None}
+    stages = len(arch['embed_dims'])
+    arch.setdefault('channel_expand', (2,) * (stages - 1) + (1,))
+    for key in ('depths', 'channel_expand'):
+        if len(arch[key]) != stages:
+            raise ValueError(
+                f'arch has {stages} embed_dims, so as many {key}, got {len(arch[key])}'
+            )
+    if arch['channel_mixer'] not in CHANNEL_MIXERS:
+        raise ValueError(
+            f'channel_mixer must be one of {", ".join(CHANNEL_MIXERS)}, '
+            f'got {arch["channel_mixer"]!r}'
+        )
+    return arch
+
+
+def check_arguments(
+    stages: int, out_indices: Sequence[int], frozen_stages: int, drop_path_rate: float
+) -> None:
+    """Raise ValueError unless the arguments fit a network of so many stages."""
+    if not out_indices or any(i not in range(stages) for i in out_indices):
+        raise ValueError(
+            f'out_indices must name stages from 0 to {stages - 1}, got {out_indices}'
+        )
+    if frozen_stages not in range(-1, stages):
+        raise ValueError(
+            f'frozen_stages must be from -1 to {stages - 1}, got {frozen_stages}'
+        )
+    if not 0 <= drop_path_rate < 1:
+        raise ValueError(f'drop_path_rate must be in [0, 1), got {drop_path_rate}')
+
+
+def mixer_order(depth: int, channel_mixer: str) -> list[str]:
     """Return the kinds of a stage's mixers: a channel mixer after every two tokens."""
     order = []
     for j in range(1, depth + 1):
         order.append('token')
-        if channel_mixers and j % TOKENS_PER_CHANNEL_MIXER == 0:
-            order.append('channel')
+        if channel_mixer != 'none' and j % TOKENS_PER_CHANNEL_MIXER == 0:
+            order.append(channel_mixer)
     return order
 
 

@@ -12,7 +12,7 @@ from mmmambamixer.ops import CROSS, Route
 from .s6 import GridS6
 
 CHANNEL_ROUTES = {4: CROSS, 2: (Route.ROWS, Route.ROWS_BACKWARD), 1: (Route.ROWS,)}
-"""Routes for a number of scans. A sequence is a map of one row: its columns are rows."""
+"""Routes for a number of scans; on a sequence, a map of one row, columns are rows."""
 
 
 class SelectiveChannelMixer(nn.Module):
@@ -34,8 +34,8 @@ class SelectiveChannelMixer(nn.Module):
 
     Reference: MambaMixer, arXiv:2403.19888, eq. (12)-(18), section 4.1, Fig. 8.
     Differs from the paper: the parameters of the tokens live on a grid (see `GridS6`);
-    the convolution has Mamba's 4 taps, the paper names no number; a LayerNorm before the
-    gate as in the token mixer.
+    the convolution has Mamba's 4 taps, the paper names no number; a LayerNorm before
+    the gate as in the token mixer.
     """
 
     def __init__(

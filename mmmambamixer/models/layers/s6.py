@@ -67,7 +67,7 @@ class S6(nn.Module):
     def select(self, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return low-rank delta `(b, g, l, r)`, B and C `(b, g, l, n)` of the input."""
         if u.dim() == 3:  # one GEMM for all scans, in the order of the map
-            x = F.linear(u, self.x_proj.flatten(0, 1))  # (b, l, d) -> (b, l, g (r + 2n))
+            x = F.linear(u, self.x_proj.flatten(0, 1))  # (b, l, g (r + 2n))
             x = x.unflatten(-1, (len(self.routes), -1)).transpose(1, 2)
         else:
             x = torch.einsum('bgld,gmd->bglm', u, self.x_proj)
@@ -93,9 +93,9 @@ class S6(nn.Module):
 class GridS6(S6):
     """S6 whose features are the tokens of a map of any size, scanned over channels.
 
-    Everything that belongs to a token lives on a p x p grid: delta, B and C are computed
-    from the map pooled to the grid; the parameters of the tokens are resized from the
-    grid to the map. For a p x p map both are the identity.
+    Everything that belongs to a token lives on a p x p grid: delta, B and C come from
+    the map pooled to the grid; the parameters of the tokens are resized from the grid
+    to the map. For a p x p map both are the identity.
 
     Args:
         grid_size: Side of the token grid, p.
@@ -153,7 +153,7 @@ def state_matrix(A_log: Tensor) -> Tensor:
 
 
 def pool_tokens(x: Tensor, height: int, width: int, p: int) -> Tensor:
-    """Average a map over the cells of a p x p grid: `(..., height * width)` -> `(..., p p)`.
+    """Average a map over a p x p grid: `(..., height * width)` -> `(..., p p)`.
 
     Adaptive average pooling, written as two products because their backward is
     deterministic on every device.

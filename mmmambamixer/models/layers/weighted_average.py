@@ -20,8 +20,8 @@ class WeightedAverage(nn.Module):
 
     Reference: MambaMixer, arXiv:2403.19888, eq. (19), (20); DenseFormer,
     arXiv:2402.02622.
-    Differs from the paper: it gives no initial values; the maps include the input of the
-    stage, and each carries its own residual.
+    Differs from the paper: it gives no initial values; the maps include the input of
+    the stage, and each carries its own residual.
     """
 
     def __init__(self, *, inputs: int) -> None:
