@@ -1,21 +1,68 @@
-"""Build of the package: `ops/` is installed as `mmmambamixer.ops`."""
+"""Build of the package: `ops/` becomes `mmmambamixer.ops`, configs and tools `.mim`.
+
+`pip install -e . --no-build-isolation` compiles the CPU kernels against the torch that
+is installed. `MMMAMBAMIXER_NO_EXT=1` leaves them out: the ops then run their slow
+PyTorch reference and say so.
+"""
 
 import os
+import shutil
 from glob import glob
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 OPS = ['mmmambamixer.ops'] + [f'mmmambamixer.ops.{p}' for p in find_packages('ops')]
-kwargs = {}
-if os.environ.get('MMMAMBAMIXER_NO_EXT') != '1':
-    from torch.utils.cpp_extension import BuildExtension, CppExtension
+MIM = ['configs', 'tools', 'model-index.yml']
+"""What OpenMMLab looks for in a package's `.mim` folder."""
 
-    extension = CppExtension(
+
+class BuildPyWithMim(build_py):
+    """Put configs, tools and the model index into `mmmambamixer/.mim`.
+
+    A wheel gets copies, an editable install links into the checkout (git ignores them).
+    """
+
+    def run(self):
+        super().run()
+        root = '' if self.editable_mode else self.build_lib
+        folder = os.path.join(root, 'mmmambamixer', '.mim')
+        shutil.rmtree(folder, ignore_errors=True)
+        os.makedirs(folder)
+        for name in MIM:
+            self.place(name, os.path.join(folder, name))
+
+    def place(self, source, target):
+        if self.editable_mode:
+            os.symlink(os.path.join('..', '..', source), target)
+        elif os.path.isdir(source):
+            ignored = shutil.ignore_patterns('__pycache__', '*.pyc')
+            shutil.copytree(source, target, ignore=ignored)
+        else:
+            shutil.copy2(source, target)
+
+
+def extension():
+    """Return the setup arguments that compile `mmmambamixer.ops._C`."""
+    try:
+        from torch.utils.cpp_extension import BuildExtension, CppExtension
+    except ModuleNotFoundError as error:
+        raise SystemExit(
+            'mmmambamixer compiles against the torch you run: install torch first, '
+            'then `pip install --no-build-isolation .` (MMMAMBAMIXER_NO_EXT=1 installs '
+            'without the compiled kernels)'
+        ) from error
+    kernels = CppExtension(
         'mmmambamixer.ops._C',
         ['ops/bindings.cpp', *sorted(glob('ops/*/cpu*.cpp'))],
-        extra_compile_args=['-O3', '-std=c++17'],
+        depends=sorted(glob('ops/**/*.h', recursive=True)),
+        extra_compile_args=['-O3'],
     )
-    kwargs = dict(cmdclass={'build_ext': BuildExtension}, ext_modules=[extension])
+    return dict(cmdclass={'build_ext': BuildExtension}, ext_modules=[kernels])
+
+
+kwargs = {} if os.environ.get('MMMAMBAMIXER_NO_EXT') == '1' else extension()
+kwargs['cmdclass'] = dict(kwargs.get('cmdclass', {}), build_py=BuildPyWithMim)
 setup(
     packages=find_packages(include=['mmmambamixer', 'mmmambamixer.*']) + OPS,
     package_dir={'mmmambamixer.ops': 'ops'},

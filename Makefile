@@ -1,0 +1,62 @@
+# make demo   train a small ViM2 on real digits, test it, draw the results
+# make test   run the tests
+# Both set up .venv first where it is missing; later calls find it complete.
+#
+# Variables:
+#   PYTHON                          Python 3.11 or later that makes the environment
+#   VENV                            where the environment lies (.venv)
+#   TORCH_INDEX_URL                 package index of torch and torchvision, to choose a
+#                                   CPU-only or another CUDA build
+#   MMMAMBAMIXER_TORCH=installed    use the torch and torchvision that PYTHON has
+#   TESTS                           what `make test` passes to pytest
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint clean
+
+VENV ?= .venv
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+TORCH_INDEX_URL ?=
+MMMAMBAMIXER_TORCH ?=
+TESTS ?=
+
+PY := $(VENV)/bin/python
+STAMPS := $(VENV)/stamps
+PIP := $(PY) -m pip --disable-pip-version-check
+export PYTHON VENV TORCH_INDEX_URL MMMAMBAMIXER_TORCH
+export PATH := $(abspath $(VENV))/bin:$(PATH)
+
+help:
+	@sed -n '/^$$/q; s/^# \{0,1\}//p' Makefile
+
+# A stamp is written when its step is done, so an interrupted set-up goes on where it
+# stopped, and a changed pin or source repeats the steps that depend on it.
+setup: $(STAMPS)/package
+
+$(STAMPS)/venv:
+	@tools/setup.sh venv && touch $@
+$(STAMPS)/torch: requirements/torch.txt $(STAMPS)/venv
+	@tools/setup.sh torch && touch $@
+$(STAMPS)/tested: requirements/tested.txt $(STAMPS)/torch
+	@tools/setup.sh tested && touch $@
+$(STAMPS)/mmcv: $(STAMPS)/tested
+	@tools/setup.sh mmcv && touch $@
+$(STAMPS)/package: setup.py pyproject.toml mmmambamixer/version.py \
+		$(wildcard ops/*.cpp ops/*/*.cpp ops/*.h ops/*/*.h) $(STAMPS)/mmcv
+	@tools/setup.sh package && touch $@
+
+demo: setup
+	@tools/demo.sh
+
+test: setup
+	$(PY) -m pytest $(TESTS)
+
+lint: setup
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+
+clean:
+	rm -rf $(VENV) build work_dirs/demo data/digits *.egg-info mmmambamixer/.mim
+	find ops -name '*.so' -delete
