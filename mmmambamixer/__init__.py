@@ -3,6 +3,7 @@
 Importing this package registers its models in MMEngine.
 """
 
+from . import registry  # noqa: F401  first: says so if MMEngine is missing
 from .models import ViM2
 from .version import __version__
 

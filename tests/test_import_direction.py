@@ -1,0 +1,75 @@
+"""The import directions of the project: what each part may import."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FRAMEWORKS = {'mmcv', 'mmdet', 'mmseg', 'mmpretrain'}
+# part -> modules (and all below them) that its files must not import
+FORBIDDEN = {
+    'ops': {'mmmambamixer', 'mmengine', *FRAMEWORKS},
+    'mmmambamixer/models/layers': {
+        'mmengine',
+        'mmmambamixer.registry',
+        'mmmambamixer.models.backbones',
+        'triton',
+        *FRAMEWORKS,
+    },
+    'mmmambamixer/models': {'mmmambamixer.engine', 'triton', *FRAMEWORKS},
+    'mmmambamixer/engine': {'mmmambamixer.models', 'mmmambamixer.ops', 'triton'},
+    'mmmambamixer': {'ops', 'tests', 'tools', 'configs'},
+}
+
+
+def imported(path: Path) -> set[str]:
+    """Return the absolute names of all modules that a file imports, at any depth."""
+    package = list(path.relative_to(ROOT).parent.parts)
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            module = '.'.join([*base, *([node.module] if node.module else [])])
+            names |= {module} | {f'{module}.{alias.name}' for alias in node.names}
+    return names
+
+
+def violations(files, forbidden):
+    return [
+        f'{path}: {name}'
+        for path in files
+        for name in imported(path)
+        if any(name == f or name.startswith(f'{f}.') for f in forbidden)
+    ]
+
+
+@pytest.mark.parametrize('part', FORBIDDEN)
+def test_a_part_imports_only_what_it_may(part):
+    files = sorted((ROOT / part).rglob('*.py'))
+    if not files:
+        pytest.skip(f'{part} is not there')
+    assert violations(files, FORBIDDEN[part]) == []
+
+
+def test_the_walk_sees_relative_and_nested_imports(tmp_path, monkeypatch):
+    path = tmp_path / 'mmmambamixer' / 'models' / 'layers' / 'bad.py'
+    path.parent.mkdir(parents=True)
+    path.write_text(
+        'def f():\n    from ...registry import MODELS\n    import mmdet.apis'
+    )
+    monkeypatch.setitem(globals(), 'ROOT', tmp_path)
+    found = violations([path], FORBIDDEN['mmmambamixer/models/layers'])
+    assert len(found) == 3  # the registry, a name of it, and mmdet
+
+
+def test_only_the_backend_imports_triton_at_its_top():
+    """GPU kernels live in `gpu*.py`, which are loaded at the first CUDA call."""
+    users = [
+        path.name
+        for path in sorted((ROOT / 'ops').rglob('*.py'))
+        if any(name.split('.')[0] == 'triton' for name in imported(path))
+    ]
+    assert all(name.startswith('gpu') for name in users)
