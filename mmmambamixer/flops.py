@@ -5,8 +5,10 @@ Like the analyser, one multiply-add counts as one. A scan counts as in VMamba,
 rank r, b l d r for each scan, which elsewhere is a linear layer of its own.
 """
 
+import math
+
 from mmengine.analysis import complexity_analysis
-from mmengine.analysis.jit_handles import elementwise_flop_counter, get_shape
+from mmengine.analysis.jit_handles import get_shape
 
 
 def scan_flops(b: int, l: int, d: int, n: int) -> int:
@@ -27,9 +29,14 @@ def cross_selective_scan_flops(inputs: list, outputs: list) -> float:
     return float(g * (scan_flops(b, l, d, n) + b * l * d * r))
 
 
+def weighted_sum_flops(inputs: list, outputs: list) -> float:
+    """Count `weighted_sum(tensors, weights)`: one multiply-add for each value read."""
+    return float(get_shape(inputs[1])[0] * math.prod(get_shape(outputs[0])))
+
+
 HANDLERS = {
     'mmmambamixer::selective_scan': selective_scan_flops,
     'mmmambamixer::cross_selective_scan': cross_selective_scan_flops,
-    'mmmambamixer::weighted_sum': elementwise_flop_counter(1, 0),
+    'mmmambamixer::weighted_sum': weighted_sum_flops,
 }
 complexity_analysis._DEFAULT_SUPPORTED_FLOP_OPS.update(HANDLERS)
