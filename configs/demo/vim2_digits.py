@@ -13,18 +13,18 @@ _base_ = [
 model = dict(
     type='ImageClassifier',
     backbone=dict(
-        type='mmpretrain.ResNet_CIFAR',
-        depth=18,
-        base_channels=16,
-        stem_channels=16,
-        num_stages=4,
-        out_indices=(3,),
+        type='mmmambamixer.ViM2',
+        arch=dict(embed_dims=(48, 96), depths=(2, 4)),
+        out_indices=(1,),
+        d_state=8,
+        grid_size=4,
+        drop_path_rate=0.1,
     ),
     neck=dict(type='GlobalAveragePooling'),
     head=dict(
         type='LinearClsHead',
         num_classes=10,
-        in_channels=128,
+        in_channels=96,
         loss=dict(type='LabelSmoothLoss', label_smooth_val=0.1, mode='original'),
     ),
     data_preprocessor=dict(
@@ -73,11 +73,20 @@ test_dataloader = val_dataloader
 val_evaluator = dict(type='Accuracy', topk=(1,))
 test_evaluator = val_evaluator
 
-epochs = 20
+epochs = 30
 optim_wrapper = dict(
     optimizer=dict(type='AdamW', lr=2e-3, weight_decay=0.05),
     clip_grad=dict(max_norm=5.0),
-    paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0, flat_decay_mult=0.0),
+    paramwise_cfg=dict(
+        norm_decay_mult=0.0,
+        bias_decay_mult=0.0,
+        flat_decay_mult=0.0,
+        custom_keys={
+            '.s6.A_log': dict(decay_mult=0.0),
+            '.s6.D': dict(decay_mult=0.0),
+            '.s6.dt_bias': dict(decay_mult=0.0),
+        },
+    ),
 )
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-2, end=2, convert_to_iter_based=True),
