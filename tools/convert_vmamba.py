@@ -148,7 +148,7 @@ def read_arch(state: dict[str, Tensor]) -> dict:
 
 
 def expected_shapes(settings: dict, classes: int) -> dict[str, tuple]:
-    """Return name and shape of every tensor of a classifier around `ViM2(**settings)`."""
+    """Return name and shape of every tensor of a classifier on `ViM2(**settings)`."""
     with torch.device('meta'):
         backbone = ViM2(**settings)
     shapes = {f'backbone.{k}': tuple(v.shape) for k, v in backbone.state_dict().items()}
@@ -218,10 +218,8 @@ def warm_start(
     unused = []
     for i, blocks in enumerate(source['depths']):
         mixers = token_mixers(target, i)
-        taken = [
-            round(m * (blocks - 1) / max(len(mixers) - 1, 1))
-            for m in range(len(mixers))
-        ]
+        step = (blocks - 1) / max(len(mixers) - 1, 1)
+        taken = [round(m * step) for m in range(len(mixers))]
         for j, block in zip(mixers, taken, strict=True):
             prefix = f'backbone.stages.{i}.mixers.{block}.'
             for key, value in state.items():

@@ -1,7 +1,7 @@
 """VMamba's first version: the converter of its checkpoints, and its logits.
 
-`vmamba_logits` is a transcription of the published equations in plain PyTorch that reads
-a state dict under VMamba's own names.
+`vmamba_logits` is a transcription of the published equations in plain PyTorch that
+reads a state dict under VMamba's own names.
 """
 
 import importlib.util
@@ -80,16 +80,10 @@ def older(state):
     result = {}
     for key, value in state.items():
         for new, old in NEW_TO_OLD.items():
-            key = re.sub(
-                rf'^({re.escape(new)})\.|\.({re.escape(new)})\.', swap(old), key
-            )
+            key = re.sub(rf'(^|\.){re.escape(new)}\.', rf'\1{old}.', key)
         key = re.sub(r'(blocks\.\d+)\.norm\.', r'\1.ln_1.', key)
         result[key.replace('.op.', '.self_attention.')] = value
     return result
-
-
-def swap(old):
-    return lambda match: f'{old}.' if match[1] else f'.{old}.'
 
 
 def ss2d(p, x):
@@ -113,11 +107,10 @@ def ss2d(p, x):
         state = torch.zeros(b, e, n)
         for t, position in enumerate(order):
             step = delta[:, :, t, None]
-            state = (step * A).exp() * state + step * B[:, None, :, t] * u[
-                :, :, t, None
-            ]
-            out = (state * C[:, None, :, t]).sum(-1)
-            y[:, :, position] += out + p['Ds'].view(4, e)[k] * u[:, :, t]
+            u_t, B_t, C_t = u[:, :, t, None], B[:, None, :, t], C[:, None, :, t]
+            state = (step * A).exp() * state + step * B_t * u_t
+            skip = p['Ds'].view(4, e)[k] * u[:, :, t]
+            y[:, :, position] += (state * C_t).sum(-1) + skip
     y = y.view(b, e, h, w).permute(0, 2, 3, 1)
     y = F.layer_norm(y, (e,), p['out_norm.weight'], p['out_norm.bias'])
     return (y * F.silu(z)) @ p['out_proj.weight'].T
