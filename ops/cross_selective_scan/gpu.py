@@ -9,8 +9,8 @@ channel mixer, where a GEMM is far cheaper than the same products inside the sca
 
 import torch
 
-from ..selective_scan.reference import state_dtype
 from ..selective_scan.gpu_scan import scan_backward, scan_forward
+from ..selective_scan.reference import state_dtype
 
 
 def forward(u, dt, dt_weight, A, B, C, D, dt_bias, routes, height, width, interval):

@@ -6,8 +6,8 @@ Tensors whose channels are contiguous, `(b, l, d)` in memory, are read fastest.
 
 from torch import Tensor
 
-from .reference import state_dtype
 from .gpu_scan import scan_backward, scan_forward
+from .reference import state_dtype
 
 
 def forward(u, delta, A, B, C, D, delta_bias, delta_softplus, dtype, interval):
@@ -30,7 +30,7 @@ def backward(
     dy, dlast_state, u, delta, A, B, C, D, delta_bias, states, delta_softplus, interval
 ):
     """Return the gradients of all tensor inputs, empty for those that are None."""
-    (b, d, l), (g, n) = u.shape, B.shape[1:3]
+    (_, d, l), (g, n) = u.shape, B.shape[1:3]
     du, ddelta = u.new_empty(u.shape), delta.new_empty(delta.shape)
     dA, dB, dC, dD, dbias = scan_backward(
         _by_group(dy, g),
