@@ -1,0 +1,42 @@
+"""The report of `python -m mmmambamixer.env`."""
+
+import os
+import subprocess
+import sys
+
+import torch
+
+from mmmambamixer import env
+from mmmambamixer.ops import available_backends
+
+
+def test_report_names_versions_and_the_backend_of_each_device():
+    facts = env.describe()
+    assert facts['torch'] == torch.__version__
+    assert facts['threads'] == str(torch.get_num_threads())
+    for device, backend in available_backends().items():
+        assert facts[f'ops on {device}'] == backend
+    assert facts['compiled kernels'].split(':')[0] in ('present', 'missing')
+
+
+def test_a_missing_or_broken_framework_is_reported_not_raised(tmp_path):
+    (tmp_path / 'mmseg').mkdir()
+    (tmp_path / 'mmseg/__init__.py').write_text('assert False, "mmcv is too new"\n')
+    (tmp_path / 'run.py').write_text(
+        'import sys\n'
+        'sys.modules["mmdet"] = None\n'
+        'from mmmambamixer import env\n'
+        'env.main()\n'
+    )
+    result = subprocess.run(
+        [sys.executable, 'run.py'],
+        cwd=tmp_path,
+        env=dict(os.environ, PYTHONPATH=str(tmp_path)),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert result.returncode == 0, result.stderr
+    lines = dict(line.split(maxsplit=1) for line in result.stdout.splitlines())
+    assert lines['mmdet'] == 'not installed'
+    assert lines['mmseg'] == 'does not import: AssertionError: mmcv is too new'
