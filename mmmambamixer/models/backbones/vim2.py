@@ -50,7 +50,7 @@ class ViM2(BaseModule):
             (width inside the channel mixers over channels, for each stage; 2, in the
             last stage 1), `channel_mixer` and `averaging` (see these arguments).
         in_channels: Channels of the image.
-        out_indices: Stages whose maps are returned.
+        out_indices: Stages whose maps are returned; `out_channels` has their widths.
         drop_path_rate: Probability of dropping the last mixer for a sample; it grows
             linearly from 0 at the first.
         channel_mixer: 'selective', 'mlp' or 'none'; if None the arch decides, which is
@@ -127,6 +127,7 @@ class ViM2(BaseModule):
         self.embed_dims, self.depths = tuple(dims), tuple(depths)
         self.in_channels = in_channels
         self.out_indices = tuple(out_indices)
+        self.out_channels = tuple(dims[i] for i in out_indices)
         self.frozen_stages = frozen_stages
         self.norm_eval = norm_eval
 
@@ -266,9 +267,11 @@ def check_arguments(
     stages: int, out_indices: Sequence[int], frozen_stages: int, drop_path_rate: float
 ) -> None:
     """Raise ValueError unless the arguments fit a network of so many stages."""
-    if not out_indices or any(i not in range(stages) for i in out_indices):
+    chosen = [i for i in range(stages) if i in out_indices]
+    if not chosen or chosen != list(out_indices):
         raise ValueError(
-            f'out_indices must name stages from 0 to {stages - 1}, got {out_indices}'
+            f'out_indices must name stages from 0 to {stages - 1} in ascending order, '
+            f'got {out_indices}'
         )
     if frozen_stages not in range(-1, stages):
         raise ValueError(

@@ -5,10 +5,10 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from mmmambamixer.ops import CROSS, Route, selective_scan_reference
 
 from mmmambamixer.models.layers import S6, GridS6
 from mmmambamixer.models.layers.s6 import pool_tokens, resize_tokens
+from mmmambamixer.ops import CROSS, Route, selective_scan_reference
 
 NAMES = ('x_proj', 'dt_weight', 'dt_bias', 'A_log', 'D')
 
