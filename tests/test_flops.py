@@ -2,11 +2,11 @@
 
 import torch
 from mmengine.analysis import FlopAnalyzer, get_model_complexity_info
-from mmmambamixer.ops import CROSS, selective_scan
 from torch import nn
 
 from mmmambamixer import ViM2
 from mmmambamixer.models.layers import S6
+from mmmambamixer.ops import CROSS, selective_scan
 
 
 class Scan(nn.Module):
