@@ -75,6 +75,7 @@ def cross_selective_scan(
         u = u[:, None]
     else:
         expect_shape('u', u, (b, g, l, d), '(b, g, height * width, d)')
+    expect(r > 0, f'dt_weight must have a rank r > 0, got {tuple(dt_weight.shape)}')
     expect_shape('dt', dt, (b, g, l, r), '(b, g, height * width, r)')
     expect_shape('dt_weight', dt_weight, (g, d, r), '(g, d, r)')
     expect_shape('B', B, (b, g, l, n), '(b, g, height * width, n)')

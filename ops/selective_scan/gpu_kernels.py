@@ -54,7 +54,7 @@ def forward_kernel(
     u_row = _rows(u, b, k) + channel * u.last
     delta_row = _rows(delta, b, k) + channel * delta.last
     y_row = _rows(y, b, k) + channel * y.last
-    B_row, C_row = _rows(B, b, k), _rows(C, b, k)
+    B_row, C_row = (b * g + k) * l * N + B, (b * g + k) * l * N + C
     shift, skip = _parameter(bias, row, real, WORK), _parameter(D, row, real, WORK)
     a = _exponents(A + row * N, real, N, WORK)
     h = _zeros(N, WORK)
@@ -72,8 +72,8 @@ def forward_kernel(
         )
         for j in tl.static_range(WINDOW):
             inside = start + j < l
-            b_t = _load_each(B_row + at[j] * B.l, B.last, inside, N, WORK)
-            c_t = _load_each(C_row + at[j] * C.l, C.last, inside, N, WORK)
+            b_t = _load_each(B_row + at[j] * N, 1, inside, N, WORK)
+            c_t = _load_each(C_row + at[j] * N, 1, inside, N, WORK)
             h = _advance(h, a, step[j], step[j] * x[j], b_t, N)
             out = skip * x[j]
             for n in tl.static_range(N):
@@ -129,7 +129,7 @@ def backward_kernel(
     dy_row = _rows(dy, b, k) + channel * dy.last
     du_row = _rows(du, b, k) + channel * du.last
     ddelta_row = _rows(ddelta, b, k) + channel * ddelta.last
-    B_row, C_row = _rows(B, b, k), _rows(C, b, k)
+    B_row, C_row = (b * g + k) * l * N + B, (b * g + k) * l * N + C
     shift, skip = _parameter(bias, row, real, WORK), _parameter(D, row, real, WORK)
     a = _exponents(A + row * N, real, N, WORK)
 
@@ -162,7 +162,7 @@ def backward_kernel(
                 *(start, l, at, SOFTPLUS, WINDOW, WORK),
             )
             for j in tl.static_range(WINDOW):
-                b_t = _load_each(B_row + at[j] * B.l, B.last, start + j < l, N, WORK)
+                b_t = _load_each(B_row + at[j] * N, 1, start + j < l, N, WORK)
                 h = _advance(h, a, step[j], step[j] * x[j], b_t, N)
         tl.debug_barrier()  # what the warp wrote to scratch is there to read
 
@@ -177,15 +177,15 @@ def backward_kernel(
             h = _load_each(scratch + w * N * WARP, WARP, True, N, WORK)
             before = h  # the states before each step, N for each
             for j in tl.static_range(WINDOW - 1):
-                b_t = _load_each(B_row + at[j] * B.l, B.last, start + j < l, N, WORK)
+                b_t = _load_each(B_row + at[j] * N, 1, start + j < l, N, WORK)
                 h = _advance(h, a, step[j], step[j] * x[j], b_t, N)
                 before = before + h
 
             for j in tl.static_range(WINDOW - 1, -1, -1):
                 inside = start + j < l
                 mask = real & inside
-                b_t = _load_each(B_row + at[j] * B.l, B.last, inside, N, WORK)
-                c_t = _load_each(C_row + at[j] * C.l, C.last, inside, N, WORK)
+                b_t = _load_each(B_row + at[j] * N, 1, inside, N, WORK)
+                c_t = _load_each(C_row + at[j] * N, 1, inside, N, WORK)
                 dy_t = tl.load(dy_row + at[j] * dy.l, mask=mask, other=0.0).to(WORK)
                 input_t = step[j] * x[j]
 

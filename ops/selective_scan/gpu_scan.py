@@ -52,14 +52,14 @@ def scan_forward(
     strides; `A` `(g, d, n)`, `D` and `bias` `(g, d)`; `last_state` `(b, g, d, n)` and
     `states` `(b, g, chunks, n, d)` contiguous, in the dtype of the state.
     """
-    (b, g, _, d), n = u.shape, A.shape[-1]
+    (b, g, _, d), n, work = u.shape, A.shape[-1], states.dtype
     with torch.cuda.device_of(u):
         _launch(
             forward_kernel,
             b * g * triton.cdiv(d, BLOCK),
             *map(_sequences, (u, delta)),
             A.contiguous(),
-            *map(_sequences, (B, C)),
+            *(x.to(work).contiguous() for x in (B, C)),
             *map(_contiguous, (D, bias)),
             _sequences(y),
             *(last_state, states),
@@ -100,7 +100,7 @@ def scan_backward(
         The gradients of `A` `(g, d, n)`, of `B` and `C` `(b, g, l, n)`, of `D` and
         `bias` `(g, d)` (None for None), in the dtype of the state.
     """
-    (b, g, l, d), n = u.shape, A.shape[-1]
+    (b, g, l, d), n, work = u.shape, A.shape[-1], states.dtype
     blocks, window = triton.cdiv(d, BLOCK), _window(n)
     interval = _checked(interval)
     dA = states.new_empty(b, g, d, n)
@@ -115,7 +115,7 @@ def scan_backward(
             _contiguous(dlast_state),
             *map(_sequences, (u, delta)),
             A.contiguous(),
-            *map(_sequences, (B, C)),
+            *(x.to(work).contiguous() for x in (B, C)),
             *map(_contiguous, (D, bias)),
             *(states, scratch),
             *map(_sequences, (du, ddelta)),

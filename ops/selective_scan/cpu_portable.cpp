@@ -1,0 +1,24 @@
+// The scan kernels for portable processors.
+#include "engine.h"
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+
+
+
+#define LANE_BYTES 16
+
+namespace mmmambamixer {
+namespace portable {
+#include "engine_impl.h"
+}  // namespace portable
+
+extern const Kernels kernels_portable;
+const Kernels kernels_portable = {
+    "portable", portable::forward<float>, portable::backward<float>, portable::forward<double>,
+    portable::backward<double>};
+}  // namespace mmmambamixer
+
+

@@ -1,0 +1,397 @@
+// The scan kernels, written on vectors of unknown width. Each cpu_*.cpp includes this file
+// inside a namespace and under a target pragma of its own, so nothing here may define
+// or instantiate anything outside of that namespace.
+//
+// The work is cut in tasks (batch, [scan], block of channels) and tiles of kTileSteps steps.
+// A tile is first read into aligned buffers, channels contiguous, whatever its dtype,
+// strides and order of visit; the recurrence itself knows only these.
+
+constexpr int64_t kMaxBlock = 64;
+
+#include "simd.h"
+#include "tile.h"
+
+// Aligned memory of one task.
+template <class T>
+class Buffer {
+ public:
+  explicit Buffer(int64_t size)
+      : raw_(new char[(size + 1) * sizeof(T) + LANE_BYTES]()) {
+    const auto address = reinterpret_cast<uintptr_t>(raw_);
+    data_ = reinterpret_cast<T*>((address + LANE_BYTES - 1) / LANE_BYTES * LANE_BYTES);
+  }
+  ~Buffer() { delete[] raw_; }
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
+  operator T*() const { return data_; }
+
+ private:
+  char* raw_;
+  T* data_;
+};
+
+struct Task {
+  int64_t b, k_begin, k_end, first, count, padded, block;
+};
+
+template <class T>
+Task task_at(const Scan& s, int64_t index) {
+  Task t;
+  t.block = index % s.blocks();
+  const int64_t scan = index / s.blocks() % s.scan_tasks();
+  t.b = index / s.blocks() / s.scan_tasks();
+  t.k_begin = s.scan_tasks() == 1 ? 0 : scan;
+  t.k_end = s.scan_tasks() == 1 ? s.scans : scan + 1;
+  t.first = t.block * s.block();
+  t.count = s.channels - t.first < s.block() ? s.channels - t.first : s.block();
+  t.padded = (t.count + kLanes<T> - 1) / kLanes<T> * kLanes<T>;
+  return t;
+}
+
+// The parameters of one scan for one block of channels; each row has `ld` channels.
+template <class T>
+struct Parameters {
+  explicit Parameters(const Scan& s)
+      : A(s.states * kMaxBlock), D(kMaxBlock), bias(kMaxBlock), weight(s.rank * kMaxBlock) {}
+
+  void read(const Scan& s, const Task& task, int64_t k) {
+    const int64_t base = k * s.channels + task.first;
+    for (int64_t c = 0; c < task.padded; ++c) {
+      const bool real = c < task.count;
+      for (int64_t n = 0; n < s.states; ++n)
+        A[n * kMaxBlock + c] =
+            real ? ((const T*)s.A)[(base + c) * s.states + n] * kExponentScale<T> : T(0);
+      D[c] = real && s.D ? ((const T*)s.D)[base + c] : T(0);
+      bias[c] = real && s.bias ? ((const T*)s.bias)[base + c] : T(0);
+      for (int64_t r = 0; r < s.rank; ++r)
+        weight[r * kMaxBlock + c] =
+            real ? ((const T*)s.weight)[(base + c) * s.rank + r] : T(0);
+    }
+  }
+
+  Buffer<T> A, D, bias, weight;  // A (n, ld), scaled for `decay`; weight (r, ld)
+};
+
+// One tile of the inputs: u, the step sizes and their derivative by what went into the
+// softplus, all (t, ld); B and C, (t, n); dt, (t, r).
+template <class T>
+struct Inputs {
+  explicit Inputs(const Scan& s)
+      : u(kTileSteps * kMaxBlock), delta(kTileSteps * kMaxBlock),
+        slope(kTileSteps * kMaxBlock), B(kTileSteps * s.states),
+        C(kTileSteps * s.states), dt(kTileSteps * s.rank) {}
+
+  void read(const Scan& s, const Task& task, int64_t k, const Visit& v,
+            const Parameters<T>& p) {
+    read_tile<T>(s.u, task.b, k, v, task.first, task.count, task.padded, u, kMaxBlock);
+    read_tile<T>(s.B, task.b, k, v, 0, s.states, s.states, B, s.states);
+    read_tile<T>(s.C, task.b, k, v, 0, s.states, s.states, C, s.states);
+    if (s.rank > 0)
+      read_tile<T>(s.delta, task.b, k, v, 0, s.rank, s.rank, dt, s.rank);
+    else
+      read_tile<T>(s.delta, task.b, k, v, task.first, task.count, task.padded, delta,
+                   kMaxBlock);
+    using V = typename Simd<T>::V;
+    for (int64_t c = 0; c < task.padded; c += kLanes<T>) {
+      if (s.rank > 0)
+        for (int64_t t = 0; t < v.count; t += 4) expand_rank(*this, s, p, t, c);
+      const V bias = load<T>(p.bias + c);
+      for (int64_t t = 0; t < v.count; ++t) {
+        V step = bias + load<T>(delta + t * kMaxBlock + c), slope_here = V{} + T(1);
+        if (s.softplus) step = softplus(step, &slope_here);
+        store<T>(delta + t * kMaxBlock + c, step);
+        store<T>(slope + t * kMaxBlock + c, slope_here);
+      }
+    }
+  }
+
+  // delta = weight dt, for four steps from t (the tile has room for all of them)
+  INLINE void expand_rank(Inputs& in, const Scan& s, const Parameters<T>& p, int64_t t,
+                          int64_t c) {
+    using V = typename Simd<T>::V;
+    V sum[4] = {};
+    for (int64_t r = 0; r < s.rank; ++r) {
+      const V weight = load<T>(p.weight + r * kMaxBlock + c);
+      for (int64_t i = 0; i < 4; ++i) sum[i] += weight * in.dt[(t + i) * s.rank + r];
+    }
+    for (int64_t i = 0; i < 4; ++i) store<T>(in.delta + (t + i) * kMaxBlock + c, sum[i]);
+  }
+
+  Buffer<T> u, delta, slope, B, C, dt;
+};
+
+// Call `run.template operator()<N>(first)` for blocks of at most 16 states.
+template <class Run>
+INLINE void for_state_blocks(int64_t states, Run& run) {
+  int64_t n = 0;
+  for (; n + 16 <= states; n += 16) run.template operator()<16>(n);
+  if (states & 8) run.template operator()<8>(n), n += 8;
+  if (states & 4) run.template operator()<4>(n), n += 4;
+  if (states & 2) run.template operator()<2>(n), n += 2;
+  if (states & 1) run.template operator()<1>(n), n += 1;
+}
+
+// ---- Forward: h = 2^(delta A) h + delta u B, y += C h, for kLanes channels and N states.
+
+template <class T>
+struct ForwardTile {
+  const T *A, *u, *delta, *B, *C;  // A, u, delta, y, h start at the first of the channels
+  T *y, *h;
+  int64_t steps, states;
+
+  template <int N>
+  void operator()(int64_t first) const {
+    using V = typename Simd<T>::V;
+    V state[N];
+    for (int n = 0; n < N; ++n) state[n] = load<T>(h + (first + n) * kMaxBlock);
+    for (int64_t t = 0; t < steps; ++t) {
+      const V step = load<T>(delta + t * kMaxBlock);
+      const V input = step * load<T>(u + t * kMaxBlock);
+      const T *Bt = B + t * states + first, *Ct = C + t * states + first;
+      V even = load<T>(y + t * kMaxBlock), odd{};
+#pragma GCC unroll 16
+      for (int n = 0; n < N; ++n) {
+        const V a = decay(step * load<T>(A + (first + n) * kMaxBlock));
+        state[n] = a * state[n] + input * Bt[n];
+        (n & 1 ? odd : even) += state[n] * Ct[n];
+      }
+      store<T>(y + t * kMaxBlock, even + odd);
+    }
+    for (int n = 0; n < N; ++n) store<T>(h + (first + n) * kMaxBlock, state[n]);
+  }
+};
+
+template <class T>
+T* kept_state(const Scan& s, const Task& task, int64_t k, int64_t tile) {
+  const int64_t at = ((task.b * s.scans + k) * s.tiles() + tile) * s.states;
+  return (T*)s.states_kept + at * s.channels + task.first;
+}
+
+template <class T>
+void keep_state(const Scan& s, const Task& task, int64_t k, int64_t tile, const T* h) {
+  T* kept = kept_state<T>(s, task, k, tile);
+  for (int64_t n = 0; n < s.states; ++n)
+    std::memcpy(kept + n * s.channels, h + n * kMaxBlock, task.count * sizeof(T));
+}
+
+template <class T>
+void forward_task(const Scan& s, const Task& task) {
+  using V = typename Simd<T>::V;
+  Parameters<T> p(s);
+  Inputs<T> in(s);
+  Buffer<T> h(s.states * kMaxBlock), y(kTileSteps * kMaxBlock);
+  for (int64_t k = task.k_begin; k < task.k_end; ++k) {
+    p.read(s, task, k);
+    std::memset(h, 0, s.states * kMaxBlock * sizeof(T));
+    for (int64_t first = 0; first < s.steps; first += kTileSteps) {
+      const Visit v = visit(s, k, first);
+      if (s.keep) keep_state<T>(s, task, k, first / kTileSteps, h);
+      in.read(s, task, k, v, p);
+      for (int64_t c = 0; c < task.padded; c += kLanes<T>) {
+        const V skip = load<T>(p.D + c);
+        for (int64_t t = 0; t < v.count; ++t)
+          store<T>(y + t * kMaxBlock + c, skip * load<T>(in.u + t * kMaxBlock + c));
+        ForwardTile<T> tile{p.A + c, in.u + c, in.delta + c, in.B, in.C,
+                            y + c,   h + c,    v.count,      s.states};
+        for_state_blocks(s.states, tile);
+      }
+      write_tile<T>(s.y, task.b, k, v, task.first, task.count, y, kMaxBlock,
+                    s.merge && k > 0);
+    }
+    if (s.last_state) {
+      T* last = (T*)s.last_state +
+                ((task.b * s.scans + k) * s.channels + task.first) * s.states;
+      for (int64_t c = 0; c < task.count; ++c)
+        for (int64_t n = 0; n < s.states; ++n)
+          last[c * s.states + n] = h[n * kMaxBlock + c];
+    }
+  }
+}
+
+template <class T>
+void forward(const Scan& s, int64_t begin, int64_t end) {
+  for (int64_t i = begin; i < end; ++i) forward_task<T>(s, task_at<T>(s, i));
+}
+
+// ---- Backward. With g the gradient of h_t: g = 2^(delta A) g_next + dy C, and every
+// gradient is g times what the forward multiplied. The states of a tile are recomputed from
+// the one kept at its start; nothing is ever divided by a decay.
+
+template <class T>
+struct BackwardTile {
+  const T *A, *u, *delta, *B, *C, *dy, *start;
+  T *g, *du_step, *dexponent;  // sum_n g B, (t, ld); sum_n g decay h_{t-1} A, (t, ld)
+  T *dA;                       // (n, ld), of this tile
+  T *dB, *dC;                  // (t, n, lanes): summed over the blocks of lanes, then lanes
+  T *h, *a;                    // (t + 1, n, lanes), (t, n, lanes)
+  int64_t steps, states;
+
+  template <int N>
+  void operator()(int64_t first) const {
+    using V = typename Simd<T>::V;
+    constexpr int64_t L = kLanes<T>;
+    V state[N];
+    for (int n = 0; n < N; ++n) {
+      state[n] = load<T>(start + (first + n) * kMaxBlock);
+      store<T>(h + n * L, state[n]);
+    }
+    for (int64_t t = 0; t < steps; ++t) {
+      const V step = load<T>(delta + t * kMaxBlock);
+      const V input = step * load<T>(u + t * kMaxBlock);
+      const T* Bt = B + t * states + first;
+#pragma GCC unroll 16
+      for (int n = 0; n < N; ++n) {
+        const V decayed = decay(step * load<T>(A + (first + n) * kMaxBlock));
+        state[n] = decayed * state[n] + input * Bt[n];
+        store<T>(a + (t * N + n) * L, decayed);
+        store<T>(h + ((t + 1) * N + n) * L, state[n]);
+      }
+    }
+    for (int n = 0; n < N; ++n) state[n] = load<T>(g + (first + n) * kMaxBlock);
+    for (int64_t t = steps - 1; t >= 0; --t) {
+      const V step = load<T>(delta + t * kMaxBlock);
+      const V input = step * load<T>(u + t * kMaxBlock);
+      const V dyt = load<T>(dy + t * kMaxBlock);
+      const T *Bt = B + t * states + first, *Ct = C + t * states + first;
+      T *dBt = dB + (t * states + first) * L, *dCt = dC + (t * states + first) * L;
+      V with_B = load<T>(du_step + t * kMaxBlock), with_A = load<T>(dexponent + t * kMaxBlock);
+#pragma GCC unroll 16
+      for (int n = 0; n < N; ++n) {
+        const V gradient = state[n] + dyt * Ct[n];
+        store<T>(dCt + n * L, load<T>(dCt + n * L) + dyt * load<T>(h + ((t + 1) * N + n) * L));
+        store<T>(dBt + n * L, load<T>(dBt + n * L) + gradient * input);
+        with_B += gradient * Bt[n];
+        state[n] = gradient * load<T>(a + (t * N + n) * L);
+        const V q = state[n] * load<T>(h + (t * N + n) * L);
+        T* dAn = dA + (first + n) * kMaxBlock;
+        with_A += q * load<T>(A + (first + n) * kMaxBlock);
+        store<T>(dAn, load<T>(dAn) + q * step);
+      }
+      store<T>(du_step + t * kMaxBlock, with_B);
+      store<T>(dexponent + t * kMaxBlock, with_A);
+    }
+    for (int n = 0; n < N; ++n) store<T>(g + (first + n) * kMaxBlock, state[n]);
+  }
+};
+
+// Sums over the steps of one scan, kept in double: the longest sums of the backward.
+template <class T>
+struct Sums {
+  explicit Sums(int64_t rows) : rows(rows), tile(rows * kMaxBlock), total(rows * kMaxBlock) {}
+
+  void clear_total() { std::memset(total, 0, rows * kMaxBlock * sizeof(double)); }
+  void clear_tile() { std::memset(tile, 0, rows * kMaxBlock * sizeof(T)); }
+  void add_tile() {
+    for (int64_t i = 0; i < rows * kMaxBlock; ++i) total[i] += double(tile[i]);
+  }
+  // out (d, row) for this task's channels
+  void write(const Scan& s, const Task& task, int64_t k, void* out) const {
+    if (!out) return;
+    T* at = (T*)out + ((task.b * s.scans + k) * s.channels + task.first) * rows;
+    for (int64_t c = 0; c < task.count; ++c)
+      for (int64_t i = 0; i < rows; ++i) at[c * rows + i] = T(total[i * kMaxBlock + c]);
+  }
+
+  int64_t rows;
+  Buffer<T> tile;
+  Buffer<double> total;
+};
+
+// rows[t * row + first + i] = sum of the lanes of x (t, i, lanes), for i < count.
+template <class T>
+void gather_rows(const T* x, int64_t count, int64_t first, int64_t row, T* sums, T* rows) {
+  sum_lanes_of<T>(x, kTileSteps * count, sums);
+  for (int64_t t = 0; t < kTileSteps; ++t)
+    for (int64_t i = 0; i < count; ++i) rows[t * row + first + i] = sums[t * count + i];
+}
+
+template <class T>
+void backward_task(const Scan& s, const Task& task) {
+  using V = typename Simd<T>::V;
+  constexpr int64_t L = kLanes<T>;
+  const int64_t N = s.states, tile_size = kTileSteps * kMaxBlock;
+  Parameters<T> p(s);
+  Inputs<T> in(s);
+  Buffer<T> dy(tile_size), du(tile_size), ddelta(tile_size), dexponent(tile_size);
+  Buffer<T> start(N * kMaxBlock), g(N * kMaxBlock);
+  Buffer<T> h((kTileSteps + 1) * 16 * L), a(kTileSteps * 16 * L);
+  Buffer<T> dB(kTileSteps * N * L), dC(kTileSteps * N * L);
+  Buffer<T> ddt(kTileSteps * s.rank * L);  // (t, r, lanes), as dB and dC
+  Buffer<T> sums(kTileSteps * (2 * N + s.rank)), rows(kTileSteps * (2 * N + s.rank));
+  Sums<T> dA(N), dD(1), dbias(1), dweight(s.rank);
+  const int64_t row = 2 * N + s.rank;
+  const View drows{s.drows, sizeof(T) == 8 ? Kind::f64 : Kind::f32,
+                   s.scans * s.steps * row, s.steps * row, row, 1};
+
+  for (int64_t k = task.k_begin; k < task.k_end; ++k) {
+    p.read(s, task, k);
+    dA.clear_total(), dD.clear_total(), dbias.clear_total(), dweight.clear_total();
+    std::memset(g, 0, N * kMaxBlock * sizeof(T));
+    if (s.dlast_state) {
+      const T* last = (const T*)s.dlast_state +
+                      ((task.b * s.scans + k) * s.channels + task.first) * N;
+      for (int64_t c = 0; c < task.count; ++c)
+        for (int64_t n = 0; n < N; ++n) g[n * kMaxBlock + c] = last[c * N + n];
+    }
+    for (int64_t index = s.tiles() - 1; index >= 0; --index) {
+      const Visit v = visit(s, k, index * kTileSteps);
+      in.read(s, task, k, v, p);
+      read_tile<T>(s.y, task.b, k, v, task.first, task.count, task.padded, dy, kMaxBlock);
+      const T* kept = kept_state<T>(s, task, k, index);
+      for (int64_t n = 0; n < N; ++n)
+        std::memcpy(start + n * kMaxBlock, kept + n * s.channels, task.count * sizeof(T));
+      std::memset(dB, 0, kTileSteps * N * L * sizeof(T));
+      std::memset(dC, 0, kTileSteps * N * L * sizeof(T));
+      std::memset(du, 0, tile_size * sizeof(T));
+      std::memset(dexponent, 0, tile_size * sizeof(T));
+      dA.clear_tile(), dD.clear_tile(), dbias.clear_tile(), dweight.clear_tile();
+
+      for (int64_t c = 0; c < task.padded; c += L) {
+        BackwardTile<T> tile{p.A + c, in.u + c, in.delta + c,  in.B, in.C, dy + c,
+                             start + c, g + c,  du + c, dexponent + c, dA.tile + c, dB, dC,
+                             h,       a,        v.count,       N};
+        for_state_blocks(N, tile);
+        const V skip = load<T>(p.D + c);
+        for (int64_t t = 0; t < v.count; ++t) {
+          const int64_t at = t * kMaxBlock + c;
+          const V with_B = load<T>(du + at), ut = load<T>(in.u + at), dyt = load<T>(dy + at);
+          const V draw = (with_B * ut + load<T>(dexponent + at) / kExponentScale<T>) *
+                         load<T>(in.slope + at);
+          store<T>(du + at, with_B * load<T>(in.delta + at) + skip * dyt);
+          store<T>(ddelta + at, draw);
+          store<T>(dD.tile + c, load<T>(dD.tile + c) + dyt * ut);
+          store<T>(dbias.tile + c, load<T>(dbias.tile + c) + draw);
+          for (int64_t r = 0; r < s.rank; ++r) {
+            T* sum = dweight.tile + r * kMaxBlock + c;
+            store<T>(sum, load<T>(sum) + draw * in.dt[t * s.rank + r]);
+          }
+        }
+      }
+      dA.add_tile(), dD.add_tile(), dbias.add_tile(), dweight.add_tile();
+
+      for (int64_t t = 0; t < v.count; ++t)
+        for (int64_t r = 0; r < s.rank; ++r) {
+          V sum{};
+          for (int64_t c = 0; c < task.padded; c += L)
+            sum += load<T>(ddelta + t * kMaxBlock + c) * load<T>(p.weight + r * kMaxBlock + c);
+          store<T>(ddt + (t * s.rank + r) * L, sum);
+        }
+      gather_rows<T>(dB, N, 0, row, sums, rows);
+      gather_rows<T>(dC, N, N, row, sums, rows);
+      gather_rows<T>(ddt, s.rank, 2 * N, row, sums, rows);
+      write_tile<T>(drows, task.block * s.batch + task.b, k, v, 0, row, rows, row, false);
+      write_tile<T>(s.du, task.b, k, v, task.first, task.count, du, kMaxBlock,
+                    s.share_du && k > 0);
+      if (s.rank == 0)
+        write_tile<T>(s.ddelta, task.b, k, v, task.first, task.count, ddelta, kMaxBlock,
+                      false);
+    }
+    dA.write(s, task, k, s.dA), dD.write(s, task, k, s.dD);
+    dbias.write(s, task, k, s.dbias), dweight.write(s, task, k, s.dweight);
+  }
+}
+
+template <class T>
+void backward(const Scan& s, int64_t begin, int64_t end) {
+  for (int64_t i = begin; i < end; ++i) backward_task<T>(s, task_at<T>(s, i));
+}

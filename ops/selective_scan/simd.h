@@ -1,0 +1,143 @@
+// Vectors of one instruction set and the functions on them that the scan needs. Included
+// inside the namespace of that set, after LANE_BYTES is defined; see engine_impl.h.
+//
+// No fast-math: NaN and infinity go through, and stay in their lane.
+
+#define INLINE static inline __attribute__((always_inline))
+
+typedef float Floats __attribute__((vector_size(LANE_BYTES)));
+typedef double Doubles __attribute__((vector_size(LANE_BYTES)));
+typedef int32_t Ints __attribute__((vector_size(LANE_BYTES)));
+
+template <class T>
+struct Simd;
+template <>
+struct Simd<float> {
+  using V = Floats;
+};
+template <>
+struct Simd<double> {
+  using V = Doubles;
+};
+template <class T>
+constexpr int64_t kLanes = LANE_BYTES / sizeof(T);
+
+template <class T>
+INLINE typename Simd<T>::V load(const T* p) {  // p is aligned to LANE_BYTES
+  return *reinterpret_cast<const typename Simd<T>::V*>(p);
+}
+template <class T>
+INLINE void store(T* p, typename Simd<T>::V v) {
+  *reinterpret_cast<typename Simd<T>::V*>(p) = v;
+}
+
+// ---- 2^v. exp(delta A) is taken as 2^(delta A log2 e), with log2 e in A beforehand.
+
+template <class T>
+constexpr T kExponentScale = T(1);
+template <>
+constexpr float kExponentScale<float> = 1.44269504088896340736f;
+
+// 2^r = 1 + r q(r) on [-1/2, 1/2]: minimax fit of degree 6, error 2e-9 before rounding.
+// The exact 1 keeps 1 - 2^r, the forgetting of slow states, right to the last bits.
+INLINE Floats exp2_core(Floats r) {
+  Floats p = r * 1.5353362e-4f + 1.3398874e-3f;
+  p = p * r + 9.6184374e-3f;
+  p = p * r + 5.5503325e-2f;
+  p = p * r + 2.4022648e-1f;
+  p = p * r + 6.9314720e-1f;
+  return p * r + 1.0f;
+}
+
+#if LANE_BYTES == 64
+INLINE Floats decay(Floats v) {  // 2^v; reduce(inf) is 0, so 2^-inf = 0 and 2^inf = inf
+  const Floats r = (Floats)_mm512_reduce_ps((__m512)v, _MM_FROUND_TO_NEAREST_INT);
+  return (Floats)_mm512_scalef_ps((__m512)exp2_core(r), (__m512)(v - r));
+}
+#else
+INLINE Floats decay(Floats v) {  // 2^v, 0 below 2^-126, inf above 2^127
+  const Floats low = Floats{} - 127.0f, high = Floats{} + 128.0f;
+  v = v < low ? low : v;
+  v = v > high ? high : v;
+  const Floats shifted = v + 12582912.0f;  // 1.5 * 2^23: rounds to an integer
+  const Floats r = v - (shifted - 12582912.0f);
+  const Floats scale = (Floats)(((Ints)shifted + 127) << 23);
+  const Floats result = exp2_core(r) * scale;
+  return v == v ? result : v;  // the integer path above would lose a NaN
+}
+#endif
+
+INLINE Doubles decay(Doubles v) {  // e^v
+  for (int64_t i = 0; i < kLanes<double>; ++i) v[i] = std::exp(v[i]);
+  return v;
+}
+
+// ---- softplus(x) = max(x, 0) + log1p(exp(-|x|)) and its derivative, the sigmoid. Never
+// log(1 + exp(x)): it loses every digit of the small steps that Mamba starts with.
+
+INLINE Floats softplus(Floats x, Floats* sigmoid) {
+  const Floats zero{}, one = zero + 1.0f;
+  const Floats negative = x < zero ? x : -x;
+  const Floats e = decay(negative * kExponentScale<float>);  // in [0, 1]
+  // log1p(e) = 2 atanh(s), s = e / (2 + e) <= 1/3; the series' tail is below 2^-25
+  const Floats s = e / (e + 2.0f), s2 = s * s;
+  Floats p = s2 * (1.0f / 15) + 1.0f / 13;
+  p = p * s2 + 1.0f / 11;
+  p = p * s2 + 1.0f / 9;
+  p = p * s2 + 1.0f / 7;
+  p = p * s2 + 1.0f / 5;
+  p = p * s2 + 1.0f / 3;
+  const Floats log1p = 2.0f * s + 2.0f * s * s2 * p;
+  *sigmoid = (x < zero ? e : one) / (e + 1.0f);
+  return (x < zero ? zero : x) + log1p;
+}
+
+INLINE Doubles softplus(Doubles x, Doubles* sigmoid) {
+  Doubles y{};
+  for (int64_t i = 0; i < kLanes<double>; ++i) {
+    const double e = std::exp(-std::fabs(x[i]));
+    (*sigmoid)[i] = (x[i] < 0 ? e : 1.0) / (1.0 + e);
+    y[i] = (x[i] < 0 ? 0.0 : x[i]) + std::log1p(e);
+  }
+  return y;
+}
+
+// ---- Sums over the lanes of as many vectors as there are lanes, by a butterfly: vector
+// r of `rows` ends in lane r. The order of the additions is fixed.
+
+typedef int64_t Longs __attribute__((vector_size(LANE_BYTES)));
+
+// Lanes in blocks of 2 G: the first G come from a, the others from b, each folded in two.
+template <int64_t G, class V, class Mask>
+INLINE V fold(V a, V b, Mask) {
+  constexpr int64_t L = sizeof(V) / sizeof(V{}[0]);
+  Mask low{}, high{};
+  for (int64_t j = 0; j < L; ++j) {
+    low[j] = j % (2 * G) < G ? j : L + j - G;
+    high[j] = j % (2 * G) < G ? j + G : L + j;
+  }
+  return __builtin_shuffle(a, b, low) + __builtin_shuffle(a, b, high);
+}
+template <int64_t G>
+INLINE Floats fold(Floats a, Floats b) {
+  return fold<G>(a, b, Ints{});
+}
+template <int64_t G>
+INLINE Doubles fold(Doubles a, Doubles b) {
+  return fold<G>(a, b, Longs{});
+}
+
+template <class T, int64_t G = 1>
+INLINE typename Simd<T>::V sum_lanes(const T* rows, int64_t first = 0) {
+  if constexpr (G == kLanes<T>)
+    return load<T>(rows + first * kLanes<T>);
+  else
+    return fold<G>(sum_lanes<T, 2 * G>(rows, first), sum_lanes<T, 2 * G>(rows, first + G));
+}
+
+// out[i] = sum of the lanes of vector i, for `count` vectors, a multiple of kLanes.
+template <class T>
+INLINE void sum_lanes_of(const T* rows, int64_t count, T* out) {
+  for (int64_t i = 0; i < count; i += kLanes<T>)
+    store<T>(out + i, sum_lanes<T>(rows + i * kLanes<T>));
+}

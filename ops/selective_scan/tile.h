@@ -1,0 +1,180 @@
+// Between tensors of any dtype and strides and small aligned tiles of the work type.
+// Included inside the namespace of one instruction set; see engine_impl.h.
+
+struct BFloat16 {
+  uint16_t bits;
+};
+struct Half {
+  uint16_t bits;
+};
+
+INLINE float from_bits(uint32_t bits) {
+  float x;
+  std::memcpy(&x, &bits, sizeof x);
+  return x;
+}
+INLINE uint32_t to_bits(float x) {
+  uint32_t bits;
+  std::memcpy(&bits, &x, sizeof bits);
+  return bits;
+}
+
+INLINE float widen(float x) { return x; }
+INLINE double widen(double x) { return x; }
+INLINE float widen(BFloat16 x) { return from_bits(uint32_t(x.bits) << 16); }
+INLINE float widen(Half x) {
+  const uint32_t magnitude = uint32_t(x.bits & 0x7fff) << 13;
+  const float value = from_bits(magnitude) * 0x1p112f;  // moves the exponent's bias
+  const uint32_t special = value >= 65536.0f ? 0x7f800000u : 0u;  // infinity, NaN
+  return from_bits(to_bits(value) | special | uint32_t(x.bits & 0x8000) << 16);
+}
+
+template <class S>
+struct Narrow {  // to S, to nearest even
+  template <class T>
+  INLINE S from(T x) {
+    return S(x);
+  }
+};
+template <>
+struct Narrow<BFloat16> {
+  INLINE BFloat16 from(float x) {
+    const uint32_t bits = to_bits(x), odd = bits >> 16 & 1;
+    const uint32_t rounded = (bits + 0x7fff + odd) >> 16;
+    return {uint16_t(x == x ? rounded : 0x7fc0)};
+  }
+};
+template <>
+struct Narrow<Half> {
+  INLINE Half from(float x) {
+    const uint32_t sign = to_bits(x) >> 16 & 0x8000;
+    const float a = std::fabs(x);
+    // normal: round the mantissa to 10 bits; subnormal: let an addition round it
+    const uint32_t bits = to_bits(a), odd = bits >> 13 & 1;
+    const uint32_t normal = (bits - (112u << 23) + 0xfff + odd) >> 13;
+    const uint32_t subnormal = to_bits(a + 0.5f) - to_bits(0.5f);
+    uint32_t half = a < 0x1p-14f ? subnormal : normal;
+    half = a >= 65520.0f ? 0x7c00 : half;
+    half = x == x ? half : 0x7e00;
+    return {uint16_t(half | sign)};
+  }
+};
+
+// The positions of one tile of steps, in the order of visit.
+struct Visit {
+  int64_t count;
+  bool consecutive;  // position[t + 1] = position[t] + 1
+  int64_t position[kTileSteps];
+};
+
+INLINE Visit visit(const Scan& s, int64_t k, int64_t first) {
+  Visit v;
+  v.count = s.steps - first < kTileSteps ? s.steps - first : kTileSteps;
+  const int64_t route = s.routes ? s.routes[k] : 0;
+  const bool columns = route & 1, backward = route & 2;
+  v.consecutive = !columns && !backward;
+  for (int64_t i = 0; i < v.count; ++i) {
+    const int64_t t = backward ? s.steps - 1 - first - i : first + i;
+    v.position[i] = columns ? t % s.height * s.width + t / s.height : t;
+  }
+  return v;
+}
+
+// Four rows of four floats, transposed: tile[c * ld + t] = src[t * stride + c].
+INLINE void transpose4(const float* src, int64_t stride, float* tile, int64_t ld) {
+  typedef float F4 __attribute__((vector_size(16), aligned(4)));
+  typedef int32_t I4 __attribute__((vector_size(16)));
+  const F4 a = *(const F4*)src, b = *(const F4*)(src + stride);
+  const F4 c = *(const F4*)(src + 2 * stride), d = *(const F4*)(src + 3 * stride);
+  const F4 ab = __builtin_shuffle(a, b, I4{0, 4, 1, 5});
+  const F4 ab_high = __builtin_shuffle(a, b, I4{2, 6, 3, 7});
+  const F4 cd = __builtin_shuffle(c, d, I4{0, 4, 1, 5});
+  const F4 cd_high = __builtin_shuffle(c, d, I4{2, 6, 3, 7});
+  *(F4*)tile = __builtin_shuffle(ab, cd, I4{0, 1, 4, 5});
+  *(F4*)(tile + ld) = __builtin_shuffle(ab, cd, I4{2, 3, 6, 7});
+  *(F4*)(tile + 2 * ld) = __builtin_shuffle(ab_high, cd_high, I4{0, 1, 4, 5});
+  *(F4*)(tile + 3 * ld) = __builtin_shuffle(ab_high, cd_high, I4{2, 3, 6, 7});
+}
+
+template <class T, class S>
+INLINE void read_as(const S* src, const View& view, const Visit& v, int64_t count,
+                    T* tile, int64_t ld) {
+  if (view.row == 1) {
+    for (int64_t t = 0; t < v.count; ++t)
+      for (int64_t c = 0; c < count; ++c)
+        tile[t * ld + c] = T(widen(src[v.position[t] * view.step + c]));
+    return;
+  }
+  int64_t c = 0;
+  if constexpr (std::is_same_v<T, float> && std::is_same_v<S, float>) {
+    if (view.step == 1 && v.consecutive && v.count == kTileSteps)
+      for (; c + 4 <= count; c += 4)
+        for (int64_t t = 0; t < kTileSteps; t += 4)
+          transpose4(src + v.position[t] + c * view.row, view.row, tile + t * ld + c, ld);
+  }
+  for (; c < count; ++c)
+    for (int64_t t = 0; t < v.count; ++t)
+      tile[t * ld + c] = T(widen(src[v.position[t] * view.step + c * view.row]));
+}
+
+template <class T, class S>
+INLINE void write_as(S* dst, const View& view, const Visit& v, int64_t count,
+                     const T* tile, int64_t ld, bool add) {
+  if (view.row == 1) {
+    for (int64_t t = 0; t < v.count; ++t) {
+      S* row = dst + v.position[t] * view.step;
+      if (add)
+        for (int64_t c = 0; c < count; ++c)
+          row[c] = Narrow<S>::from(T(widen(row[c])) + tile[t * ld + c]);
+      else
+        for (int64_t c = 0; c < count; ++c) row[c] = Narrow<S>::from(tile[t * ld + c]);
+    }
+    return;
+  }
+  int64_t c = 0;
+  if constexpr (std::is_same_v<T, float> && std::is_same_v<S, float>) {
+    if (view.step == 1 && v.consecutive && v.count == kTileSteps && !add)
+      for (; c + 4 <= count; c += 4)
+        for (int64_t t = 0; t < kTileSteps; t += 4)
+          transpose4(tile + t * ld + c, ld, dst + v.position[t] + c * view.row, view.row);
+  }
+  for (; c < count; ++c)
+    for (int64_t t = 0; t < v.count; ++t) {
+      S& x = dst[v.position[t] * view.step + c * view.row];
+      x = Narrow<S>::from((add ? T(widen(x)) : T(0)) + tile[t * ld + c]);
+    }
+}
+
+// tile[t * ld + c] = view[b, k, position t, first + c] for c < count, 0 up to `padded`.
+template <class T>
+void read_tile(const View& view, int64_t b, int64_t k, const Visit& v, int64_t first,
+               int64_t count, int64_t padded, T* tile, int64_t ld) {
+  const int64_t at = b * view.batch + k * view.scan + first * view.row;
+  switch (view.kind) {
+    case Kind::f32: read_as((const float*)view.data + at, view, v, count, tile, ld); break;
+    case Kind::f64: read_as((const double*)view.data + at, view, v, count, tile, ld); break;
+    case Kind::bf16: read_as((const BFloat16*)view.data + at, view, v, count, tile, ld); break;
+    case Kind::f16: read_as((const Half*)view.data + at, view, v, count, tile, ld); break;
+  }
+  for (int64_t t = 0; t < v.count; ++t)
+    for (int64_t c = count; c < padded; ++c) tile[t * ld + c] = T(0);
+}
+
+// The inverse; with `add` to what is there.
+template <class T>
+void write_tile(const View& view, int64_t b, int64_t k, const Visit& v, int64_t first,
+                int64_t count, const T* tile, int64_t ld, bool add) {
+  const int64_t at = b * view.batch + k * view.scan + first * view.row;
+  switch (view.kind) {
+    case Kind::f32: write_as((float*)view.data + at, view, v, count, tile, ld, add); break;
+    case Kind::f64: write_as((double*)view.data + at, view, v, count, tile, ld, add); break;
+    case Kind::bf16:
+      if constexpr (std::is_same_v<T, float>)
+        write_as((BFloat16*)view.data + at, view, v, count, tile, ld, add);
+      break;
+    case Kind::f16:
+      if constexpr (std::is_same_v<T, float>)
+        write_as((Half*)view.data + at, view, v, count, tile, ld, add);
+      break;
+  }
+}
