@@ -260,6 +260,11 @@ def resolve_arch(arch: str | dict, settings: dict, **arguments) -> dict:
             f'channel_mixer must be one of {", ".join(CHANNEL_MIXERS)}, '
             f'got {arch["channel_mixer"]!r}'
         )
+    if not isinstance(arch['averaging'], bool):
+        raise ValueError(
+            f'averaging must be True or False, got {arch["averaging"]!r}; '
+            'for a window set max_connections'
+        )
     return arch
 
 
