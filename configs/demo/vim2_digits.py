@@ -36,6 +36,8 @@ train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='Resize', scale=32, interpolation='bicubic'),
     dict(type='RandomCrop', crop_size=32, padding=4),
+    dict(type='Rotate', angle=10.0, prob=0.7, random_negative_prob=0.5),
+    dict(type='Shear', magnitude=0.15, prob=0.5, random_negative_prob=0.5),
     dict(type='PackInputs'),
 ]
 test_pipeline = [
