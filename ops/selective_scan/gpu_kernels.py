@@ -72,8 +72,8 @@ def forward_kernel(
         )
         for j in tl.static_range(WINDOW):
             inside = start + j < l
-            b_t = _load_each(B_row + at[j] * N, 1, inside, N, WORK)
-            c_t = _load_each(C_row + at[j] * N, 1, inside, N, WORK)
+            b_t = _load_row(B_row + at[j] * N, N)
+            c_t = _load_row(C_row + at[j] * N, N)
             h = _advance(h, a, step[j], step[j] * x[j], b_t, N)
             out = skip * x[j]
             for n in tl.static_range(N):
@@ -162,7 +162,7 @@ def backward_kernel(
                 *(start, l, at, SOFTPLUS, WINDOW, WORK),
             )
             for j in tl.static_range(WINDOW):
-                b_t = _load_each(B_row + at[j] * N, 1, start + j < l, N, WORK)
+                b_t = _load_row(B_row + at[j] * N, N)
                 h = _advance(h, a, step[j], step[j] * x[j], b_t, N)
         tl.debug_barrier()  # what the warp wrote to scratch is there to read
 
@@ -177,15 +177,15 @@ def backward_kernel(
             h = _load_each(scratch + w * N * WARP, WARP, True, N, WORK)
             before = h  # the states before each step, N for each
             for j in tl.static_range(WINDOW - 1):
-                b_t = _load_each(B_row + at[j] * N, 1, start + j < l, N, WORK)
+                b_t = _load_row(B_row + at[j] * N, N)
                 h = _advance(h, a, step[j], step[j] * x[j], b_t, N)
                 before = before + h
 
             for j in tl.static_range(WINDOW - 1, -1, -1):
                 inside = start + j < l
                 mask = real & inside
-                b_t = _load_each(B_row + at[j] * N, 1, inside, N, WORK)
-                c_t = _load_each(C_row + at[j] * N, 1, inside, N, WORK)
+                b_t = _load_row(B_row + at[j] * N, N)
+                c_t = _load_row(C_row + at[j] * N, N)
                 dy_t = tl.load(dy_row + at[j] * dy.l, mask=mask, other=0.0).to(WORK)
                 input_t = step[j] * x[j]
 
@@ -244,10 +244,15 @@ def _rows(x, b, k):
 
 @triton.jit
 def _visits(start, route, height, width, WINDOW: tl.constexpr):
-    """Return the positions that a route visits in a window of steps."""
+    """Return the positions that a route visits in a window of steps.
+
+    Steps past the end stay at the last position, so that loads need no mask.
+    """
+    last = height * width - 1
     at = ()
     for j in tl.static_range(WINDOW):
-        t = tl.where(route >= 2, height * width - 1 - start - j, start + j)
+        t = tl.minimum(start + j, last)
+        t = tl.where(route >= 2, last - t, t)
         at_t = tl.where(route % 2 == 1, (t % height) * width + t // height, t)
         at = at + (at_t.to(tl.int64),)
     return at
@@ -270,14 +275,13 @@ def _window_inputs(
 ):
     """Return u, the step size and its slope for every step of a window.
 
-    A step past the end gets size 0, so it leaves the state as it is.
+    A step past the end has size 0, so it leaves the state as it is.
     """
     x = ()
     raw = ()
     for j in tl.static_range(WINDOW):
-        mask = real & (start + j < l)
-        x = x + (tl.load(u_row + at[j] * u_stride, mask=mask, other=0.0).to(WORK),)
-        delta = tl.load(delta_row + at[j] * delta_stride, mask=mask, other=0.0)
+        x = x + (tl.load(u_row + at[j] * u_stride, mask=real, other=0.0).to(WORK),)
+        delta = tl.load(delta_row + at[j] * delta_stride, mask=real, other=0.0)
         raw = raw + (delta.to(WORK) + shift,)
     step = ()
     slope = ()
@@ -356,6 +360,15 @@ def _load_each(pointer, stride, mask, N: tl.constexpr, WORK: tl.constexpr):
     for n in tl.static_range(N):
         value = tl.load(pointer + n * stride, mask=mask, other=0.0)
         values = values + (value.to(WORK),)
+    return values
+
+
+@triton.jit
+def _load_row(pointer, N: tl.constexpr):
+    """Load B or C of one step, the same for all lanes."""
+    values = ()
+    for n in tl.static_range(N):
+        values = values + (tl.load(pointer + n),)
     return values
 
 
