@@ -36,8 +36,8 @@ LIBRARY.define(
 LIBRARY.define(
     'cross_selective_scan_backward(Tensor dy, Tensor u, Tensor dt, Tensor dt_weight, '
     'Tensor A, Tensor B, Tensor C, Tensor? D, Tensor? dt_bias, Tensor states, '
-    'int[] routes, SymInt height, SymInt width, int interval) -> (Tensor du, Tensor ddt, '
-    'Tensor ddt_weight, Tensor dA, Tensor dB, Tensor dC, Tensor dD, Tensor ddt_bias)'
+    'int[] routes, SymInt height, SymInt width, int interval) -> (Tensor du, '
+    'Tensor ddt, Tensor ddt_weight, Tensor dA, Tensor dB, Tensor dC, Tensor dD, Tensor ddt_bias)'
 )
 LIBRARY.define('weighted_sum(Tensor[] tensors, Tensor weights) -> Tensor')
 LIBRARY.define(
@@ -60,7 +60,7 @@ HOW_TO_GET_TRITON = 'install it with `pip install triton`'
 
 
 def register(name: str, reference: Callable, gpu: str) -> None:
-    """Register what runs op `name`: the reference where the binary lacks, Triton on GPU.
+    """Register what runs op `name`: the reference without the binary, Triton on GPU.
 
     Args:
         name: Name of an op whose schema this file defines.
@@ -102,7 +102,9 @@ def _load_then(target: str) -> Callable:
     module, function = target.split(':')
 
     def run(*args):
-        return getattr(importlib.import_module(f'.{module}', __package__), function)(*args)
+        return getattr(importlib.import_module(f'.{module}', __package__), function)(
+            *args
+        )
 
     return run
 

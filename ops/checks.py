@@ -10,15 +10,16 @@ def expect(condition: bool, message: str) -> None:
 
 
 def expect_shape(name: str, tensor: Tensor | None, shape: tuple, letters: str) -> None:
-    """Raise ValueError unless `tensor` is None or has `shape`, described by `letters`."""
+    """Raise ValueError unless `tensor` is None or has `shape`, named by `letters`."""
     if tensor is not None and tuple(tensor.shape) != tuple(shape):
         raise ValueError(
-            f'{name} must have shape {letters} = {tuple(shape)}, got {tuple(tensor.shape)}'
+            f'{name} must have shape {letters} = {tuple(shape)}, '
+            f'got {tuple(tensor.shape)}'
         )
 
 
 def expect_real_on_one_device(**tensors: Tensor | None) -> None:
-    """Raise ValueError unless all given tensors are real floating point on one device."""
+    """Raise ValueError unless all tensors are real floating point on one device."""
     given = {name: t for name, t in tensors.items() if t is not None}
     first = next(iter(given))
     for name, tensor in given.items():

@@ -1,22 +1,54 @@
 // CPU kernels of mmmambamixer::selective_scan and its backward.
 #include <torch/library.h>
 
+#include <cstdlib>
+#include <string>
+#include <vector>
+
 #include "glue.h"
 
 namespace mmmambamixer {
 
-const Kernels& kernels() {
+namespace {
+
+struct Choice {
+  std::string name;
+  const Kernels* kernels;
+};
+
+// What this processor can run, the best first.
+std::vector<Choice> choices() {
+  std::vector<Choice> usable;
 #ifdef MMMAMBAMIXER_X86
-  static const Kernels& best =
-      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&
-              __builtin_cpu_supports("avx512vl")
-          ? kernels_avx512
-      : __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? kernels_avx2
-                                                                        : kernels_portable;
-  return best;
-#else
-  return kernels_portable;
+  if (__builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&
+      __builtin_cpu_supports("avx512vl"))
+    usable.push_back({"avx512", &kernels_avx512});
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+    usable.push_back({"avx2", &kernels_avx2});
 #endif
+  usable.push_back({"portable", &kernels_portable});
+  return usable;
+}
+
+// The best kernels, or those that the variable MMMAMBAMIXER_CPU names.
+const Kernels& choose_kernels() {
+  const auto usable = choices();
+  const char* wanted = std::getenv("MMMAMBAMIXER_CPU");
+  if (!wanted || !*wanted) return *usable.front().kernels;
+  std::string names;
+  for (const Choice& choice : usable) {
+    if (choice.name == wanted) return *choice.kernels;
+    names += (names.empty() ? "" : ", ") + choice.name;
+  }
+  TORCH_CHECK_VALUE(false, "MMMAMBAMIXER_CPU must be one of ", names,
+                    " on this processor, got ", wanted);
+}
+
+}  // namespace
+
+const Kernels& kernels() {
+  static const Kernels& chosen = choose_kernels();
+  return chosen;
 }
 
 const char* cpu_capability() { return kernels().capability; }

@@ -4,7 +4,6 @@ Here `B` and `C` are always `(b, g, n, l)`. Axis letters as in `reference.py`.
 """
 
 import torch
-from torch import Tensor
 
 from .reference import per_channel, selective_scan_reference, state_dtype, step_sizes
 
@@ -43,7 +42,8 @@ def backward(
 
     dh = torch.zeros_like(h[0]) if dlast_state is None else dlast_state.to(work)
     dx, dstep, dA = torch.zeros_like(x), torch.zeros_like(step), torch.zeros_like(A)
-    dBd, dCd = torch.zeros_like(x[:, :, None] * Bd), torch.zeros_like(x[:, :, None] * Cd)
+    dBd = torch.zeros_like(x[:, :, None] * Bd)
+    dCd = torch.zeros_like(dBd)
     for t in reversed(range(l)):
         dh = dh + dy[:, :, t, None] * Cd[..., t]  # gradient of h_t
         dCd[..., t] = dy[:, :, t, None] * h[t + 1]
@@ -63,4 +63,12 @@ def backward(
     dbias = x.new_empty(0) if delta_bias is None else draw.sum((0, 2))
     dB = dBd.unflatten(1, (g, d // g)).sum(2)  # (b, d, n, l) -> (b, g, n, l)
     dC = dCd.unflatten(1, (g, d // g)).sum(2)
-    return dx.to(u.dtype), draw.to(delta.dtype), dA, dB.to(B.dtype), dC.to(C.dtype), dD, dbias
+    return (
+        dx.to(u.dtype),
+        draw.to(delta.dtype),
+        dA,
+        dB.to(B.dtype),
+        dC.to(C.dtype),
+        dD,
+        dbias,
+    )

@@ -1,5 +1,7 @@
 """Public function, fake kernels and autograd of the `selective_scan` ops."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -68,13 +70,12 @@ def selective_scan(
     expect_shape('D', D, (d,), '(d,)')
     expect_shape('z', z, (b, d, l), '(b, d, l)')
     expect_shape('delta_bias', delta_bias, (d,), '(d,)')
-    B, C = _grouped('B', B, u, A), _grouped('C', C, u, A)
-    if B.shape[1] != C.shape[1]:  # one of them has more groups: the op wants equal ones
-        groups = max(B.shape[1], C.shape[1])
-        B = B.repeat_interleave(groups // B.shape[1], dim=1)
-        C = C.repeat_interleave(groups // C.shape[1], dim=1)
-
     work = state_dtype(u)
+    B, C = _grouped('B', B, u, A), _grouped('C', C, u, A)
+    if B.shape[1] != C.shape[1]:  # the op wants equal numbers of groups
+        groups = math.lcm(B.shape[1], C.shape[1])
+        B, C = _repeated(B.to(work), groups), _repeated(C.to(work), groups)
+
     params = [None if p is None else p.to(work) for p in (A, D, delta_bias)]
     A, D, delta_bias = params
     dtype = u.dtype if z is None else work
@@ -92,6 +93,8 @@ def _grouped(name: str, matrix: Tensor, u: Tensor, A: Tensor) -> Tensor:
     (b, d, l), n = u.shape, A.shape[1]
     if matrix.dim() == 2:
         expect_shape(name, matrix, (d, n), '(d, n)')
+        # in the work dtype: the gradient is a sum over steps, rounded once at the end
+        matrix = matrix.to(state_dtype(u))
         return matrix[None, :, :, None].expand(b, d, n, l)
     if matrix.dim() == 3:
         expect_shape(name, matrix, (b, n, l), '(b, n, l)')
@@ -102,8 +105,15 @@ def _grouped(name: str, matrix: Tensor, u: Tensor, A: Tensor) -> Tensor:
     )
     g = matrix.shape[1]
     expect_shape(name, matrix, (b, g, n, l), '(b, g, n, l)')
-    expect(g > 0 and d % g == 0, f'{name} has g = {g} groups, which do not divide d = {d}')
+    expect(
+        g > 0 and d % g == 0, f'{name} has g = {g} groups, which do not divide d = {d}'
+    )
     return matrix
+
+
+def _repeated(matrix: Tensor, groups: int) -> Tensor:
+    """Repeat the groups of `(b, g, n, l)` until there are `groups`, a multiple of g."""
+    return matrix.repeat_interleave(groups // matrix.shape[1], dim=1)
 
 
 def _interval(tensors: tuple) -> int:
@@ -158,7 +168,10 @@ def _no_double_backward(ctx, *grads):
     )
 
 
-OP, OP_BACKWARD = f'{NAMESPACE}::selective_scan', f'{NAMESPACE}::selective_scan_backward'
+OP, OP_BACKWARD = (
+    f'{NAMESPACE}::selective_scan',
+    f'{NAMESPACE}::selective_scan_backward',
+)
 torch.library.register_fake(OP, _fake)
 torch.library.register_fake(OP_BACKWARD, _fake_backward)
 torch.library.register_autograd(OP, _backward, setup_context=_setup_context)

@@ -58,7 +58,7 @@ def step_sizes(
 
 
 def per_channel(matrix: Tensor, u: Tensor, dtype: torch.dtype) -> Tensor:
-    """Bring `B` or `C` of any accepted shape to `(b, d, n, l)`, one for each channel."""
+    """Bring `B` or `C` of any accepted shape to `(b, d, n, l)`, one per channel."""
     b, d, l = u.shape
     matrix = matrix.to(dtype)
     if matrix.dim() == 2:  # (d, n)
@@ -72,12 +72,14 @@ def scan(
     u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Return `y`, `(b, d, l)`, without skip, and the last state, `(b, d, n)`."""
-    b, d, l = u.shape
+    b, d = u.shape[:2]
     h = u.new_zeros(b, d, A.shape[1])
     ys = []
-    for t in range(l):
-        decay = torch.exp(delta[:, :, t, None] * A)
-        h = decay * h + (delta[:, :, t] * u[:, :, t])[..., None] * B[..., t]
-        ys.append((h * C[..., t]).sum(-1))
+    for x, step, B_t, C_t in zip(
+        *(t.unbind(-1) for t in (u, delta, B, C)), strict=True
+    ):
+        decay = torch.exp(step[..., None] * A)
+        h = decay * h + (step * x)[..., None] * B_t
+        ys.append((h * C_t).sum(-1))
     y = torch.stack(ys, dim=-1) if ys else u.new_zeros(b, d, 0)
     return y, h

@@ -79,5 +79,7 @@ torch.library.register_autograd(OP, _backward, setup_context=_setup_context)
 torch.library.register_autograd(OP_BACKWARD, _no_double_backward)
 register('weighted_sum', weighted_sum_reference, 'weighted_sum.gpu:forward')
 register(
-    'weighted_sum_backward', weighted_sum_backward_reference, 'weighted_sum.gpu:backward'
+    'weighted_sum_backward',
+    weighted_sum_backward_reference,
+    'weighted_sum.gpu:backward',
 )

@@ -12,7 +12,9 @@ def weighted_sum_reference(tensors: Sequence[Tensor], weights: Tensor) -> Tensor
     Same arguments and result as `weighted_sum`.
     """
     dtype = sum_dtype(tensors[0])
-    total = sum(w * x.to(dtype) for w, x in zip(weights.to(dtype), tensors, strict=True))
+    total = sum(
+        w * x.to(dtype) for w, x in zip(weights.to(dtype), tensors, strict=True)
+    )
     return total.to(tensors[0].dtype)
 
 
