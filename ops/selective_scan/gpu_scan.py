@@ -67,7 +67,7 @@ def scan_forward(
             N=n,
             SOFTPLUS=softplus,
             INTERVAL=_checked(interval) if interval else 0,
-            WINDOW=_window(n),
+            WINDOW=window_steps(n),
             WORK=_state_type(u),
         )
 
@@ -101,7 +101,7 @@ def scan_backward(
         `bias` `(g, d)` (None for None), in the dtype of the state.
     """
     (b, g, l, d), n, work = u.shape, A.shape[-1], states.dtype
-    blocks, window = triton.cdiv(d, BLOCK), _window(n)
+    blocks, window = triton.cdiv(d, BLOCK), window_steps(n)
     interval = _checked(interval)
     dA = states.new_empty(b, g, d, n)
     dB, dC = (states.new_empty(b, g, blocks, l, n) for _ in range(2))
@@ -149,7 +149,7 @@ def _state_type(u: Tensor) -> tl.dtype:
     return tl.float64 if u.dtype == torch.float64 else tl.float32
 
 
-def _window(n: int) -> int:
+def window_steps(n: int) -> int:
     """Return the steps of a window: what the registers hold of `n` states each."""
     return 4 if n <= 16 else 2 if n <= 32 else 1
 

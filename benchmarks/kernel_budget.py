@@ -1,0 +1,207 @@
+"""Count registers, spills and instructions of the GPU kernels, without a GPU.
+
+    python benchmarks/kernel_budget.py [--capability 80 90 100] [--only NAME]
+
+Every kernel is compiled as the ops would launch it, and never run. Printed are, per
+kernel: registers of a thread, bytes of its stack (spills), and warp instructions of the
+loops over steps for each element and state. The exit status is 1 if a kernel is above
+its limit. Instructions are a bound, not a time: only a GPU tells that.
+"""
+
+import argparse
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.runtime.driver import driver
+from triton.runtime.jit import JITFunction
+
+from mmmambamixer.ops.cross_selective_scan import gpu as cross_gpu
+from mmmambamixer.ops.selective_scan import gpu
+from mmmambamixer.ops.selective_scan.gpu_scan import window_steps
+from mmmambamixer.ops.weighted_sum import gpu as sum_gpu
+
+TOOLS = Path(triton.__file__).parent / 'backends' / 'nvidia' / 'bin'
+STACK_LIMIT = {80: 192, 90: 64, 100: 64}  # bytes, at 16 states
+
+
+class Case(NamedTuple):
+    """Calls of the ops to compile, and what their kernels may cost at most."""
+
+    run: Callable[[], None]
+    states: int | None = None
+    limits: dict[str, float] | None = None  # instructions per element and state
+
+
+def plain(
+    n: int, dtype: torch.dtype, *, l: int = 196, d: int = 64, options: bool = True
+):
+    """Call `selective_scan` forward and backward, channels contiguous."""
+    work = torch.float64 if dtype == torch.float64 else torch.float32
+    u = torch.zeros(1, l, d, dtype=dtype).transpose(1, 2)
+    B = torch.zeros(1, 1, l, n, dtype=dtype).transpose(2, 3)
+    row = torch.zeros(d, dtype=work) if options else None
+    tensors = (u, u, torch.zeros(d, n, dtype=work), B, B, row, row)
+    y, last_state, states = gpu.forward(*tensors, options, dtype, 32)
+    last_state = last_state if options else None
+    gpu.backward(y, last_state, *tensors, states, options, 32)
+
+
+def cross(n: int, routes: list[int], height: int, width: int, *, shared: bool = True):
+    """Call `cross_selective_scan` forward, with and without states, and backward."""
+    g, d, l = len(routes), 64, height * width
+    u = torch.zeros(1, 1 if shared else g, l, d, dtype=torch.bfloat16)
+    dt, B = (torch.zeros(1, g, l, x, dtype=torch.bfloat16) for x in (4, n))
+    weight, A, row = torch.zeros(g, d, 4), torch.zeros(g, d, n), torch.zeros(g, d)
+    tensors, size = (u, dt, weight, A, B, B, row, row), (routes, height, width)
+    cross_gpu.forward(*tensors, *size, 0)
+    y, states = cross_gpu.forward(*tensors, *size, 32)
+    cross_gpu.backward(y, *tensors, states, *size, 32)
+
+
+def weighted_sum(count: int, dtype: torch.dtype) -> None:
+    """Call `weighted_sum` forward and backward."""
+    tensors, weights = [torch.zeros(4096, dtype=dtype)] * count, torch.zeros(count)
+    sum_gpu.backward(sum_gpu.forward(tensors, weights), tensors, weights)
+
+
+CASES = {
+    'plain bf16, 16 states': Case(
+        lambda: plain(16, torch.bfloat16), 16, dict(forward=14, backward=44)
+    ),
+    'cross bf16, 16 states': Case(
+        lambda: cross(16, [0, 1, 2, 3], 14, 14), 16, dict(forward=15, backward=49)
+    ),
+    'plain fp16, 1 state, no options': Case(
+        lambda: plain(1, torch.float16, options=False)
+    ),
+    'plain fp64, 3 states': Case(lambda: plain(3, torch.float64)),
+    'plain fp32, 1 channel, 1 step': Case(lambda: plain(2, torch.float32, l=1, d=1)),
+    'plain fp32, 20 states': Case(lambda: plain(20, torch.float32)),
+    'cross, own inputs, 1 scan, 1 step': Case(
+        lambda: cross(1, [1], 1, 1, shared=False)
+    ),
+    'weighted sum of 1': Case(lambda: weighted_sum(1, torch.float32)),
+    'weighted sum of 36': Case(lambda: weighted_sum(36, torch.bfloat16)),
+}
+
+
+class NoDevice:
+    """A driver that names the GPU to compile for."""
+
+    def __init__(self, capability: int):
+        self.capability = capability
+
+    def get_current_target(self) -> GPUTarget:
+        return GPUTarget('cuda', self.capability, 32)
+
+    def get_current_device(self) -> int:
+        return self.capability  # kernels are cached for each device
+
+    def get_current_stream(self, device: int) -> int:
+        return 0
+
+
+@contextmanager
+def compile_only(capability: int) -> Iterator[list]:
+    """Let launches compile for `capability` and do nothing; yield what was compiled."""
+    run, compiled = JITFunction.run, []
+
+    def compile_kernel(self, *args, grid, warmup, **kwargs):
+        kernel = run(self, *args, grid=grid, warmup=True, **kwargs)
+        compiled.append((self.__name__.strip('_').removesuffix('_kernel'), kernel))
+
+    driver.set_active(NoDevice(capability))
+    JITFunction.run = compile_kernel
+    try:
+        yield compiled
+    finally:
+        JITFunction.run = run
+
+
+def inspect(cubin: bytes) -> tuple[int, int, int]:
+    """Return registers, stack bytes, and instructions in all innermost loops."""
+    with tempfile.NamedTemporaryFile(suffix='.cubin') as file:
+        file.write(cubin)
+        file.flush()
+        usage = _tool('cuobjdump', '-res-usage', file.name)
+        sass = _tool('nvdisasm', '-c', file.name)
+    registers, stack = map(int, re.search(r'REG:(\d+) STACK:(\d+)', usage).groups())
+
+    labels, loops, count = {}, [], 0
+    for line in sass.splitlines():
+        if label := re.match(r'(\.L_x_\d+):', line):
+            labels[label[1]] = count
+        elif re.search(r'/\*[0-9a-f]{4,}\*/ ', line):
+            count += 1
+            jump = re.search(r'BRA.*\((\.L_x_\d+)\)', line)
+            if jump and jump[1] in labels:  # backward
+                loops.append((labels[jump[1]], count))
+    innermost = [
+        (a, b) for a, b in loops if not any(a <= c and d < b for c, d in loops)
+    ]
+    return (
+        registers,
+        stack,
+        sum(end - start for start, end in innermost if end > start + 1),
+    )
+
+
+def _tool(name: str, *args: str) -> str:
+    run = subprocess.run(
+        [TOOLS / name, *args], capture_output=True, text=True, check=True
+    )
+    return run.stdout
+
+
+def report(capability: int, name: str, case: Case) -> bool:
+    """Compile a case, print its kernels; return whether all keep their limits."""
+    start = time.perf_counter()
+    with compile_only(capability) as compiled:
+        case.run()
+    seconds = time.perf_counter() - start
+    kept = True
+    for kernel, code in compiled:
+        registers, stack, instructions = inspect(code.asm['cubin'])
+        line = (
+            f'sm_{capability}  {name}: {kernel}: {registers} registers, {stack} B stack'
+        )
+        if case.limits:
+            cost = instructions / window_steps(case.states) / case.states
+            limit = case.limits[kernel]
+            line += f', {cost:.1f} instructions per element and state (limit {limit})'
+            if not 0 < cost <= limit or stack > STACK_LIMIT[capability]:
+                line += '  <- above the limit'
+                kept = False
+        print(line)
+    print(f'    compiled in {seconds:.1f} s', flush=True)
+    return kept
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        '--capability', type=int, nargs='+', default=[*STACK_LIMIT], choices=STACK_LIMIT
+    )
+    parser.add_argument('--only', default='', help='cases whose name contains this')
+    args = parser.parse_args()
+    cases = {name: case for name, case in CASES.items() if args.only in name}
+    if not cases:
+        parser.error(f'no case contains {args.only!r}; there are: {", ".join(CASES)}')
+    kept = [
+        report(c, name, case) for c in args.capability for name, case in cases.items()
+    ]
+    sys.exit(0 if all(kept) else 1)
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,42 @@
+"""Compiles the GPU kernels for real GPUs, without one, and holds them to a budget."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parents[2] / 'benchmarks' / 'kernel_budget.py'
+LOW_COST = ['no options', 'fp64', '1 step', 'weighted sum']
+
+
+def budget(*args):
+    environment = {k: v for k, v in os.environ.items() if k != 'TRITON_INTERPRET'}
+    return subprocess.run(
+        [sys.executable, str(SCRIPT), *args],
+        env=environment | dict(OMP_NUM_THREADS='1'),
+        capture_output=True,
+        text=True,
+        timeout=900,
+    )
+
+
+@pytest.mark.parametrize('only', [*LOW_COST, 'plain bf16'])
+def test_kernels_compile_within_their_budget(only):
+    run = budget('--capability', '90', '--only', only)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert 'backward' in run.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('capability', ['80', '90', '100'])
+def test_all_kernels_compile_for_every_gpu(capability):
+    run = budget('--capability', capability)
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_an_unknown_case_is_refused():
+    run = budget('--only', 'no such case')
+    assert run.returncode == 2
+    assert "no case contains 'no such case'" in run.stderr
