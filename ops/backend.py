@@ -37,7 +37,8 @@ LIBRARY.define(
     'cross_selective_scan_backward(Tensor dy, Tensor u, Tensor dt, Tensor dt_weight, '
     'Tensor A, Tensor B, Tensor C, Tensor? D, Tensor? dt_bias, Tensor states, '
     'int[] routes, SymInt height, SymInt width, int interval) -> (Tensor du, '
-    'Tensor ddt, Tensor ddt_weight, Tensor dA, Tensor dB, Tensor dC, Tensor dD, Tensor ddt_bias)'
+    'Tensor ddt, Tensor ddt_weight, Tensor dA, Tensor dB, Tensor dC, Tensor dD, '
+    'Tensor ddt_bias)'
 )
 LIBRARY.define('weighted_sum(Tensor[] tensors, Tensor weights) -> Tensor')
 LIBRARY.define(

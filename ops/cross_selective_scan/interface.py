@@ -59,13 +59,24 @@ def cross_selective_scan(
     expect_real_on_one_device(
         u=u, dt=dt, dt_weight=dt_weight, A=A, B=B, C=C, D=D, dt_bias=dt_bias
     )
-    expect(A.dim() == 3, f'A must be (g, d, n), got {tuple(A.shape)}')
+    expect(
+        A.dim() == 3 and A.shape[2] > 0,
+        f'A must be (g, d, n) with n > 0, got {tuple(A.shape)}',
+    )
+    expect(
+        dt_weight.dim() == 3 and dt_weight.shape[2] > 0,
+        f'dt_weight must be (g, d, r) with r > 0, got {tuple(dt_weight.shape)}',
+    )
+    expect(
+        height >= 0 and width >= 0,
+        f'height and width must not be negative, got {height} and {width}',
+    )
     expect(
         u.dim() in (3, 4), f'u must be (b, l, d) or (b, g, l, d), got {tuple(u.shape)}'
     )
     g, d, n = A.shape
     b, l = u.shape[0], height * width
-    r = dt_weight.shape[-1]
+    r = dt_weight.shape[2]
     expect(
         len(routes) == g,
         f'routes must name one route for each of the g = {g} scans, got {len(routes)}',
@@ -75,7 +86,6 @@ def cross_selective_scan(
         u = u[:, None]
     else:
         expect_shape('u', u, (b, g, l, d), '(b, g, height * width, d)')
-    expect(r > 0, f'dt_weight must have a rank r > 0, got {tuple(dt_weight.shape)}')
     expect_shape('dt', dt, (b, g, l, r), '(b, g, height * width, r)')
     expect_shape('dt_weight', dt_weight, (g, d, r), '(g, d, r)')
     expect_shape('B', B, (b, g, l, n), '(b, g, height * width, n)')

@@ -52,7 +52,7 @@ def cross_selective_scan_reference(
     height: int,
     width: int,
 ) -> Tensor:
-    """Same arguments and result as `cross_selective_scan`; autograd differentiates it."""
+    """Same arguments and result as `cross_selective_scan`, for autograd."""
     b, g, l = B.shape[:3]
     d, n = A.shape[1:]
     work = state_dtype(u)
