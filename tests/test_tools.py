@@ -181,9 +181,10 @@ SENTENCES = [
     ),
     (
         'train.py',
-        ['{config}', '--cfg-options', 'model.backbone.arch=huge'],
-        'huge',
+        ['{config}', '--cfg-options', 'train_dataloader.dataset.data_prefix=train/3'],
+        'Found 0 files in subfolders',
     ),
+    ('train.py', ['{config}', '--cfg-options', 'model.backbone.arch=huge'], 'huge'),
     (
         'train.py',
         ['{config}', '--cfg-options', 'model.backbone.depth=3'],

@@ -129,6 +129,7 @@ def main() -> None:
         runner = build_runner(config)
         check_state_dict(runner.model, checkpoint, args.checkpoint)
         runner.load_checkpoint(args.checkpoint)
+        _ = runner.test_loop  # opens the data set
     if args.out and args.out_item == 'pred':
         runner.test_evaluator.metrics.append(DumpResults(out_file_path=args.out))
     metrics = runner.test()

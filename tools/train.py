@@ -133,6 +133,7 @@ def main() -> None:
         check_data(config, 'train_dataloader', 'val_dataloader')
         runner = build_runner(config)
         check_resume(config, runner)
+        _ = runner.train_loop, runner.val_loop  # opens the data sets
     runner.train()
 
 

@@ -26,7 +26,7 @@ def one_sentence():
     """
     try:
         yield
-    except (ValueError, TypeError, KeyError, FileNotFoundError) as error:
+    except (ValueError, TypeError, KeyError, FileNotFoundError, RuntimeError) as error:
         if os.environ.get('MMMAMBAMIXER_TRACEBACK') == '1':
             raise
         message = error.args[0] if isinstance(error, KeyError) else error
