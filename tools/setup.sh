@@ -82,9 +82,13 @@ install_mmcv() {
 }
 
 install_package() {
-    command -v g++ >/dev/null ||
-        fail 'the kernels have to be compiled and there is no g++; on Debian: apt install g++'
-    say '5/5 compiling mmmambamixer and its kernels (about 2 minutes)'
+    if [ "${MMMAMBAMIXER_NO_EXT:-}" = 1 ]; then
+        say '5/5 installing mmmambamixer without its kernels, as MMMAMBAMIXER_NO_EXT=1 says'
+    else
+        command -v g++ >/dev/null ||
+            fail 'the kernels have to be compiled and there is no g++; on Debian: apt install g++'
+        say '5/5 compiling mmmambamixer and its kernels (about 2 minutes)'
+    fi
     "${PIP[@]}" install --no-build-isolation --no-deps -e .
     "$PY" -m mmmambamixer.env
 }
