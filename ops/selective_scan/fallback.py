@@ -5,7 +5,7 @@ Here `B` and `C` are always `(b, g, n, l)`. Axis letters as in `reference.py`.
 
 import torch
 
-from .reference import per_channel, selective_scan_reference, state_dtype, step_sizes
+from .reference import selective_scan_reference, state_dtype, step_sizes
 
 
 def forward(u, delta, A, B, C, D, delta_bias, delta_softplus, dtype, interval):
@@ -33,7 +33,9 @@ def backward(
     raw = delta.to(work) + (0 if delta_bias is None else delta_bias.to(work)[:, None])
     step = step_sizes(delta, delta_bias, delta_softplus, work)  # (b, d, l)
     x, dy, A = u.to(work), dy.to(work), A.to(work)
-    Bd, Cd = per_channel(B, u, work), per_channel(C, u, work)  # (b, d, n, l)
+    Bd, Cd = (
+        x.to(work).repeat_interleave(d // g, dim=1) for x in (B, C)
+    )  # (b, d, n, l)
 
     h = [u.new_zeros(b, d, n, dtype=work)]
     for t in range(l):

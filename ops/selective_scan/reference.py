@@ -30,8 +30,8 @@ def selective_scan_reference(
         u.to(dtype),
         step_sizes(delta, delta_bias, delta_softplus, dtype),
         A.to(dtype),
-        per_channel(B, u, dtype),
-        per_channel(C, u, dtype),
+        B.to(dtype),
+        C.to(dtype),
     )
     if D is not None:
         y = y + D.to(dtype)[:, None] * u.to(dtype)
@@ -57,29 +57,36 @@ def step_sizes(
     return F.softplus(delta, threshold=40) if softplus else delta
 
 
-def per_channel(matrix: Tensor, u: Tensor, dtype: torch.dtype) -> Tensor:
-    """Bring `B` or `C` of any accepted shape to `(b, d, n, l)`, one per channel."""
-    b, d, l = u.shape
-    matrix = matrix.to(dtype)
-    if matrix.dim() == 2:  # (d, n)
-        return matrix[None, :, :, None].expand(b, -1, -1, l)
-    if matrix.dim() == 3:  # (b, n, l)
-        matrix = matrix[:, None]
-    return matrix.repeat_interleave(d // matrix.shape[1], dim=1)
-
-
 def scan(
     u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Return `y`, `(b, d, l)`, without skip, and the last state, `(b, d, n)`."""
-    b, d = u.shape[:2]
-    h = u.new_zeros(b, d, A.shape[1])
+    """Return `y`, `(b, d, l)`, without skip, and the last state, `(b, d, n)`.
+
+    `B` and `C` have any shape that `selective_scan` accepts.
+    """
+    (b, d, l), n = u.shape, A.shape[1]
+    h = u.new_zeros(b, d, n)
+    steps = (t.movedim(-1, 0).contiguous() for t in (u, delta))
     ys = []
     for x, step, B_t, C_t in zip(
-        *(t.unbind(-1) for t in (u, delta, B, C)), strict=True
+        *steps, over_steps(B, l), over_steps(C, l), strict=True
     ):
         decay = torch.exp(step[..., None] * A)
-        h = decay * h + (step * x)[..., None] * B_t
-        ys.append((h * C_t).sum(-1))
+        h = decay * h + (step * x)[..., None] * to_channels(B_t, b, d)
+        ys.append((h * to_channels(C_t, b, d)).sum(-1))
     y = torch.stack(ys, dim=-1) if ys else u.new_zeros(b, d, 0)
     return y, h
+
+
+def over_steps(matrix: Tensor, l: int) -> Tensor:
+    """Bring `B` or `C` to `(l, b, g, n)`, or `(l, 1, d, n)` if it has no steps."""
+    if matrix.dim() == 2:
+        return matrix.expand(l, 1, -1, -1)
+    if matrix.dim() == 3:
+        matrix = matrix[:, None]
+    return matrix.movedim(-1, 0).contiguous()
+
+
+def to_channels(matrix: Tensor, b: int, d: int) -> Tensor:
+    """Give each channel the row of its group: `(b, g, n)` -> `(b, d, n)`."""
+    return matrix.repeat_interleave(d // matrix.shape[1], dim=1).expand(b, -1, -1)
