@@ -1,6 +1,6 @@
 """Count registers, spills and instructions of the GPU kernels, without a GPU.
 
-    python benchmarks/kernel_budget.py [--capability 80 90 100] [--only NAME]
+    python benchmarks/kernel_budget.py [--capability 80 90 100] [--only NAME ...]
 
 Every kernel is compiled as the ops would launch it, and never run. Printed are, per
 kernel: registers of a thread, bytes of its stack (spills), and warp instructions of the
@@ -192,11 +192,17 @@ def main() -> None:
     parser.add_argument(
         '--capability', type=int, nargs='+', default=[*STACK_LIMIT], choices=STACK_LIMIT
     )
-    parser.add_argument('--only', default='', help='cases whose name contains this')
+    parser.add_argument(
+        '--only', nargs='+', default=[''], help='cases whose name contains one of these'
+    )
     args = parser.parse_args()
-    cases = {name: case for name, case in CASES.items() if args.only in name}
+    cases = {
+        name: case
+        for name, case in CASES.items()
+        if any(part in name for part in args.only)
+    }
     if not cases:
-        parser.error(f'no case contains {args.only!r}; there are: {", ".join(CASES)}')
+        parser.error(f'no case contains {args.only}; there are: {", ".join(CASES)}')
     kept = [
         report(c, name, case) for c in args.capability for name, case in cases.items()
     ]
