@@ -67,10 +67,10 @@ def cross_selective_scan(
         dt_weight.dim() == 3 and dt_weight.shape[2] > 0,
         f'dt_weight must be (g, d, r) with r > 0, got {tuple(dt_weight.shape)}',
     )
-    expect(
-        height >= 0 and width >= 0,
-        f'height and width must not be negative, got {height} and {width}',
-    )
+    if height < 0 or width < 0:  # no `expect`: compiled graphs can not format a symbol
+        raise ValueError(
+            f'height and width must not be negative, got {height} and {width}'
+        )
     expect(
         u.dim() in (3, 4), f'u must be (b, l, d) or (b, g, l, d), got {tuple(u.shape)}'
     )
