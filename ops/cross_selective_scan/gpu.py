@@ -3,8 +3,8 @@
 Maps are read and written in place: a route is only an order of visit. Every scan
 writes its own `y` (and its own `du` of a shared `u`), and one sum over the scans
 merges them, in a fixed order. The low-rank step sizes are expanded by one batched
-matrix product, and their gradients come from two: the rank goes up to 196 in ViM2's
-channel mixer, where a GEMM is far cheaper than the same products inside the scan.
+matrix product, and their gradients come from two: the rank grows with the width of the
+model, and a GEMM of any rank is far cheaper than its products inside the scan.
 """
 
 import torch
@@ -54,7 +54,7 @@ def backward(
 
 
 def _matmul(x, y):
-    """Multiply in the dtype of the state, also under autocast."""
+    """Multiply in the dtype of the state, also under autocast (TF32 if torch may)."""
     with torch.autocast(x.device.type, enabled=False):
         return x @ y
 

@@ -1,7 +1,7 @@
 """The `selective_scan` ops on GPU: the shared Triton scan on views of the tensors.
 
-Channels are split by group, `(b, g d, l)` -> `(b, g, l, d)`; nothing is copied.
-Tensors whose channels are contiguous, `(b, l, d)` in memory, are read fastest.
+Channels are split by group, `(b, g d, l)` -> `(b, g, l, d)`, without a copy. Tensors
+whose channels are contiguous, `(b, l, d)` in memory, are read fastest.
 """
 
 from torch import Tensor
@@ -21,7 +21,7 @@ def forward(u, delta, A, B, C, D, delta_bias, delta_softplus, dtype, interval):
     scan_forward(
         *_views(g, u, delta, A, B, C, D, delta_bias),
         *(_by_group(y, g), last_state, states),
-        **_along_length(g, l, delta_softplus, interval),
+        **_along_length(l, delta_softplus, interval),
     )
     return y, last_state, states
 
@@ -37,7 +37,7 @@ def backward(
         dlast_state,
         *_views(g, u, delta, A, B, C, D, delta_bias),
         *(states, _by_group(du, g), _by_group(ddelta, g)),
-        **_along_length(g, l, delta_softplus, interval),
+        **_along_length(l, delta_softplus, interval),
     )
     dB, dC = (  # (b, g, l, n) -> (b, g, n, l)
         grad.transpose(2, 3).to(x.dtype).contiguous() for grad, x in ((dB, B), (dC, C))
@@ -58,5 +58,5 @@ def _views(g, u, delta, A, B, C, D, bias):
     )
 
 
-def _along_length(g, l, softplus, interval):
-    return dict(routes=[0] * g, height=1, width=l, softplus=softplus, interval=interval)
+def _along_length(l, softplus, interval):
+    return dict(routes=None, height=1, width=l, softplus=softplus, interval=interval)

@@ -12,7 +12,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from .gpu_kernels import WARP, backward_kernel, forward_kernel
+from .gpu_kernels import backward_kernel, forward_kernel
+from .gpu_steps import WARP
 
 BLOCK = WARP.value  # channels of a program
 MAX_ROUTES = 31  # routes travel as two bits each of one int64
@@ -40,7 +41,7 @@ def scan_forward(
     last_state: Tensor | None,
     states: Tensor,
     *,
-    routes: Sequence[int],
+    routes: Sequence[int] | None,
     height: int,
     width: int,
     softplus: bool,
@@ -48,6 +49,7 @@ def scan_forward(
 ) -> None:
     """Fill `y`, `last_state` and `states`.
 
+    Without `routes`, all scans visit the rows of the map one after another.
     `u`, `delta`, `y` are `(b, g, l, d)`, `B` and `C` `(b, g, l, n)`, all with any
     strides; `A` `(g, d, n)`, `D` and `bias` `(g, d)`; `last_state` `(b, g, d, n)` and
     `states` `(b, g, chunks, n, d)` contiguous, in the dtype of the state.
@@ -86,7 +88,7 @@ def scan_backward(
     du: Tensor,
     ddelta: Tensor,
     *,
-    routes: Sequence[int],
+    routes: Sequence[int] | None,
     height: int,
     width: int,
     softplus: bool,
@@ -163,8 +165,10 @@ def _checked(interval: int) -> int:
     return interval
 
 
-def _pack(routes: Sequence[int]) -> int:
+def _pack(routes: Sequence[int] | None) -> int | None:
     """Return the routes of all scans as one integer, two bits each."""
+    if routes is None:
+        return None
     if len(routes) > MAX_ROUTES:
         raise ValueError(
             f'the GPU kernels take at most {MAX_ROUTES} routes, got {len(routes)}'
