@@ -61,6 +61,15 @@ install_tested() {
     "${PIP[@]}" install --no-deps -r requirements/tested.txt
 }
 
+need_compiler() {
+    command -v g++ >/dev/null || fail "$1 has to be compiled and there is no g++; on Debian: apt install g++"
+    "$PY" -c '
+import os, sys, sysconfig
+header = os.path.join(sysconfig.get_path("include"), "Python.h")
+sys.exit(not os.path.exists(header))' ||
+        fail "$1 has to be compiled and Python.h is missing; on Debian: apt install python3-dev"
+}
+
 mmcv_works() {
     "$PY" -c 'import mmcv, mmcv.ops; assert mmcv.__version__ == "2.1.0"' 2>/dev/null
 }
@@ -70,8 +79,7 @@ install_mmcv() {
         say '4/5 mmcv 2.1.0 with ops is there'
         return
     fi
-    command -v g++ >/dev/null ||
-        fail 'mmcv has to be compiled and there is no g++; on Debian: apt install g++'
+    need_compiler mmcv
     say "4/5 compiling mmcv 2.1.0 with ops (about 8 minutes on 2 cores, once)"
     # Its GPU ops need nvcc; without it mmcv is built for the CPU, even beside a GPU.
     command -v nvcc >/dev/null || [ -n "${CUDA_HOME:-}" ] || export CUDA_VISIBLE_DEVICES=
@@ -85,8 +93,7 @@ install_package() {
     if [ "${MMMAMBAMIXER_NO_EXT:-}" = 1 ]; then
         say '5/5 installing mmmambamixer without its kernels, as MMMAMBAMIXER_NO_EXT=1 says'
     else
-        command -v g++ >/dev/null ||
-            fail 'the kernels have to be compiled and there is no g++; on Debian: apt install g++'
+        need_compiler mmmambamixer
         say '5/5 compiling mmmambamixer and its kernels (about 2 minutes)'
     fi
     "${PIP[@]}" install --no-build-isolation --no-deps -e .
