@@ -69,7 +69,7 @@ def make_config(args: argparse.Namespace) -> Config:
     config = load_config(args.config)
     choose_work_dir(config, args.config, args.work_dir)
     config.launcher = args.launcher
-    config.resume, config.load_from = False, None
+    config.resume, config.load_from = False, args.checkpoint
     if args.show_dir:
         draw_predictions(config, args.show_dir, args.interval, args.tta)
     if args.tta:
@@ -128,7 +128,6 @@ def main() -> None:
         checkpoint = CheckpointLoader.load_checkpoint(args.checkpoint, 'cpu')
         runner = build_runner(config)
         check_state_dict(runner.model, checkpoint, args.checkpoint)
-        runner.load_checkpoint(args.checkpoint)
         _ = runner.test_loop  # opens the data set
     if args.out and args.out_item == 'pred':
         runner.test_evaluator.metrics.append(DumpResults(out_file_path=args.out))

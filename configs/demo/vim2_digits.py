@@ -46,7 +46,7 @@ test_pipeline = [
     dict(type='PackInputs'),
 ]
 train_dataloader = dict(
-    batch_size=64,
+    batch_size=32,
     num_workers=1,
     sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(
@@ -75,7 +75,7 @@ test_dataloader = val_dataloader
 val_evaluator = dict(type='Accuracy', topk=(1,))
 test_evaluator = val_evaluator
 
-epochs = 30
+epochs = 24
 optim_wrapper = dict(
     optimizer=dict(type='AdamW', lr=2e-3, weight_decay=0.05),
     clip_grad=dict(max_norm=5.0),
@@ -103,8 +103,9 @@ param_scheduler = [
 train_cfg = dict(by_epoch=True, max_epochs=epochs, val_interval=1)
 val_cfg = dict()
 test_cfg = dict()
+custom_hooks = [dict(type='EMAHook', momentum=5e-3, priority='ABOVE_NORMAL')]
 default_hooks = dict(
-    logger=dict(interval=5),
-    checkpoint=dict(interval=5, max_keep_ckpts=1),
+    logger=dict(interval=15),
+    checkpoint=dict(interval=8, max_keep_ckpts=1),
 )
 randomness = dict(seed=0)
