@@ -34,9 +34,15 @@ def weighted_sum_flops(inputs: list, outputs: list) -> float:
     return float(get_shape(inputs[1])[0] * math.prod(get_shape(outputs[0])))
 
 
+def scan_conv_flops(inputs: list, outputs: list) -> float:
+    """Count `scan_conv(v, weight, ...)`: one multiply-add for each tap and output."""
+    return float(get_shape(inputs[1])[1] * math.prod(get_shape(outputs[0])))
+
+
 HANDLERS = {
     'mmmambamixer::selective_scan': selective_scan_flops,
     'mmmambamixer::cross_selective_scan': cross_selective_scan_flops,
+    'mmmambamixer::scan_conv': scan_conv_flops,
     'mmmambamixer::weighted_sum': weighted_sum_flops,
 }
 complexity_analysis._DEFAULT_SUPPORTED_FLOP_OPS.update(HANDLERS)

@@ -9,6 +9,7 @@ from .cross_selective_scan import (
     cross_selective_scan,
     cross_selective_scan_reference,
 )
+from .scan_conv import scan_conv, scan_conv_reference
 from .selective_scan import selective_scan, selective_scan_reference
 from .weighted_sum import weighted_sum, weighted_sum_reference
 
@@ -20,6 +21,8 @@ __all__ = [
     'cross_scan',
     'cross_selective_scan',
     'cross_selective_scan_reference',
+    'scan_conv',
+    'scan_conv_reference',
     'selective_scan',
     'selective_scan_reference',
     'weighted_sum',

@@ -45,6 +45,13 @@ LIBRARY.define(
     'weighted_sum_backward(Tensor dy, Tensor[] tensors, Tensor weights) '
     '-> (Tensor[] dtensors, Tensor dweights)'
 )
+LIBRARY.define(
+    'scan_conv(Tensor v, Tensor weight, Tensor bias, int[] routes) -> Tensor'
+)
+LIBRARY.define(
+    'scan_conv_backward(Tensor dy, Tensor v, Tensor weight, int[] routes) '
+    '-> (Tensor dv, Tensor dweight, Tensor dbias)'
+)
 
 try:
     importlib.import_module('._C', __package__)
@@ -60,19 +67,24 @@ HOW_TO_BUILD = (
 HOW_TO_GET_TRITON = 'install it with `pip install triton`'
 
 
-def register(name: str, reference: Callable, gpu: str) -> None:
+def register(name: str, reference: Callable, gpu: str | None) -> None:
     """Register what runs op `name`: the reference without the binary, Triton on GPU.
 
     Args:
         name: Name of an op whose schema this file defines.
         reference: Plain PyTorch function with the signature of the schema.
         gpu: Function of the op folder's `gpu` module with the same signature, written
-            `folder.gpu:function`; the module is loaded at the first call.
+            `folder.gpu:function`; the module is loaded at the first call. None where
+            the reference is what a GPU runs best.
     """
     op = f'{NAMESPACE}::{name}'
     if BINARY_ERROR is not None:
-        torch.library.register_kernel(op, 'cpu', _warn_once_then(name, reference))
-    launch = _load_then(gpu) if TRITON_FOUND else _needs_triton(name)
+        slow = _warn_once_then(name, _without_autocast(reference, 'cpu'))
+        torch.library.register_kernel(op, 'cpu', slow)
+    if gpu is None:
+        launch = _without_autocast(reference, 'cuda')
+    else:
+        launch = _load_then(gpu) if TRITON_FOUND else _needs_triton(name)
     torch.library.register_kernel(op, 'cuda', launch)
     # Under autocast the ops take their inputs as they come: 16-bit in, fp32 state.
     for key in ('AutocastCPU', 'AutocastCUDA'):
@@ -119,6 +131,15 @@ def _warn_once_then(name: str, reference: Callable) -> Callable:
             stacklevel=2,
         )
         return reference(*args)
+
+    return run
+
+
+def _without_autocast(function: Callable, device_type: str) -> Callable:
+    # Inside an op the dtypes are decided; autocast would narrow a reference's products.
+    def run(*args):
+        with torch.autocast(device_type, enabled=False):
+            return function(*args)
 
     return run
 

@@ -9,6 +9,7 @@ import torch
 from mmmambamixer.ops import (
     CROSS,
     cross_selective_scan,
+    scan_conv,
     selective_scan,
     weighted_sum,
 )
@@ -19,11 +20,13 @@ OPS = torch.ops.mmmambamixer
 OPTIONS = {
     'selective_scan': dict(delta_softplus=True, return_last_state=True),
     'cross_selective_scan': dict(routes=CROSS, height=5, width=7),
+    'scan_conv': dict(routes=CROSS),
     'weighted_sum': {},
 }
 FUNCTIONS = {
     'selective_scan': selective_scan,
     'cross_selective_scan': cross_selective_scan,
+    'scan_conv': scan_conv,
     'weighted_sum': lambda weights, **tensors: weighted_sum(tensors.values(), weights),
 }
 all_ops = pytest.mark.parametrize('name', FUNCTIONS)
@@ -35,6 +38,9 @@ def inputs_of(name, d=21, dtype=torch.float32):
         return scan_inputs(3, d, 70, 3, z=True, dtypes=(dtype,) * 3)
     if name == 'cross_selective_scan':
         return cross_inputs(3, 4, 35, d, dtypes=(dtype,) * 3)
+    if name == 'scan_conv':
+        v = torch.randn(3, d, 300).to(dtype)
+        return dict(v=v, weight=torch.randn(4, 4), bias=torch.randn(4))
     return dict(weights=torch.randn(2), x0=torch.randn(d, 300), x1=torch.randn(d, 300))
 
 
@@ -51,6 +57,7 @@ def raw_calls(dtype, some):
     y, last_state, states = OPS.selective_scan(*scan, True, dtype, INTERVAL)
     merged, kept = OPS.cross_selective_scan(*cross, routes, *size, INTERVAL)
     tensors, weights = [torch.randn(3, 5).to(dtype) for _ in range(3)], torch.randn(3)
+    sequence, taps = torch.randn(2, 9, 5).to(dtype), torch.randn(2, 3)
     dlast = torch.randn_like(last_state) if some else None
     weights = weights.to(last_state.dtype)
     return {
@@ -61,6 +68,13 @@ def raw_calls(dtype, some):
         'cross_selective_scan': (*cross, routes, *size, INTERVAL),
         'cross_selective_scan_backward': (
             *(torch.randn_like(merged), *cross, kept, routes, *size, INTERVAL),
+        ),
+        'scan_conv': (sequence, taps, taps[:, 0], [0, 2]),
+        'scan_conv_backward': (
+            torch.randn(2, 2, 9, 5).to(dtype),
+            sequence,
+            taps,
+            [0, 2],
         ),
         'weighted_sum': (tensors, weights),
         'weighted_sum_backward': (torch.randn(3, 5).to(dtype), tensors, weights),
@@ -169,7 +183,7 @@ def test_a_batch_item_does_not_depend_on_the_others(name):
     if name == 'weighted_sum':
         pytest.skip('has no batch axis')
     inputs = inputs_of(name)
-    batched = ('u', 'delta', 'dt', 'B', 'C', 'z')
+    batched = ('u', 'v', 'delta', 'dt', 'B', 'C', 'z')
     alone = {
         k: x[1:2] if k in batched and x is not None else x for k, x in inputs.items()
     }

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmmambamixer.ops import CROSS, Route
+from mmmambamixer.ops import CROSS, Route, scan_conv
 
 from .s6 import GridS6
 
@@ -98,17 +98,7 @@ class ScanConv(nn.Module):
         self.bias.uniform_(-bound, bound)
 
     def forward(self, v: Tensor) -> Tensor:
-        reach = self.weight.shape[-1] - 1
-        taps = [
-            F.pad(w.flip(0), (reach, 0))
-            if route >= Route.ROWS_BACKWARD
-            else F.pad(w, (0, reach))
-            for w, route in zip(self.weight, self.routes, strict=True)
-        ]
-        taps = torch.stack(taps)  # (g, 2 reach + 1), centred on the channel
-        return F.conv2d(
-            v[:, None], taps[:, None, :, None], self.bias, padding=(reach, 0)
-        )
+        return scan_conv(v, self.weight, self.bias, routes=self.routes)
 
 
 class MLP(nn.Sequential):

@@ -1,0 +1,92 @@
+"""Public function, fake kernels and autograd of the `scan_conv` ops."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ..backend import NAMESPACE, register
+from ..checks import expect, expect_real_on_one_device, expect_shape
+from ..cross_selective_scan.route import Route
+from ..selective_scan.reference import state_dtype
+from .reference import scan_conv_backward_reference, scan_conv_reference
+
+
+def scan_conv(
+    v: Tensor, weight: Tensor, bias: Tensor, *, routes: Sequence[Route]
+) -> Tensor:
+    r"""Convolve a sequence causally in the order of each scan, features alike.
+
+    .. math:: y_{k,i} = b_k + \sum_{j=0}^{t-1} w_{k,t-1-j}\, v_{i \mp j}
+
+    with minus for forward and plus for backward routes; outside the sequence v is 0.
+
+    Args:
+        v: Sequence, `(b, l, d)`; convolved along l.
+        weight: One filter for each scan, `(g, t)`; its last tap is on the step itself.
+        bias: `(g,)`.
+        routes: Order of visit of each of the g scans; `COLUMNS` is `ROWS` here.
+
+    Returns:
+        `(b, g, l, d)` in the dtype of `v`.
+
+    Raises:
+        ValueError: If shapes, dtypes or devices disagree; the message names both.
+
+    Reference: the causal convolution before the S6 of Mamba, arXiv:2312.00752, here
+    along channels: MambaMixer, arXiv:2403.19888, section 3.2.
+    """
+    expect_real_on_one_device(v=v, weight=weight, bias=bias)
+    expect(v.dim() == 3, f'v must be (b, l, d), got {tuple(v.shape)}')
+    expect(
+        weight.dim() == 2 and weight.shape[1] > 0,
+        f'weight must be (g, t) with t > 0 taps, got {tuple(weight.shape)}',
+    )
+    expect_shape('bias', bias, weight.shape[:1], '(g,)')
+    expect(
+        len(routes) == weight.shape[0],
+        f'routes must name one route for each of the g = {weight.shape[0]} scans, '
+        f'got {len(routes)}',
+    )
+    work = state_dtype(v)
+    numbers = [int(Route(route)) for route in routes]
+    return torch.ops.mmmambamixer.scan_conv(v, weight.to(work), bias.to(work), numbers)
+
+
+def _setup_context(ctx, inputs, output):
+    v, weight, _, ctx.routes = inputs
+    ctx.save_for_backward(v, weight)
+
+
+def _backward(ctx, dy):
+    v, weight = ctx.saved_tensors
+    grads = torch.ops.mmmambamixer.scan_conv_backward(dy, v, weight, ctx.routes)
+    return (*grads, None)
+
+
+def _fake(v, weight, bias, routes):
+    b, l, d = v.shape
+    return v.new_empty(b, weight.shape[0], l, d)
+
+
+def _fake_backward(dy, v, weight, routes):
+    return (
+        v.new_empty(v.shape),
+        weight.new_empty(weight.shape),
+        weight.new_empty(weight.shape[0]),
+    )
+
+
+def _no_double_backward(ctx, *grads):
+    raise RuntimeError(
+        'scan_conv can not be differentiated twice; use scan_conv_reference'
+    )
+
+
+OP, OP_BACKWARD = f'{NAMESPACE}::scan_conv', f'{NAMESPACE}::scan_conv_backward'
+torch.library.register_fake(OP, _fake)
+torch.library.register_fake(OP_BACKWARD, _fake_backward)
+torch.library.register_autograd(OP, _backward, setup_context=_setup_context)
+torch.library.register_autograd(OP_BACKWARD, _no_double_backward)
+register('scan_conv', scan_conv_reference, None)  # cuDNN's convolution on GPU
+register('scan_conv_backward', scan_conv_backward_reference, None)
