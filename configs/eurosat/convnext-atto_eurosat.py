@@ -1,4 +1,4 @@
-"""The stock ConvNeXt-Atto (3.4 M parameters) on EuroSAT, 64 px, from scratch, same recipe.
+"""The stock ConvNeXt-Atto (3.4 M parameters) on EuroSAT, the recipe of ViM2.
 
 Command: python tools/train.py configs/eurosat/convnext-atto_eurosat.py
 """

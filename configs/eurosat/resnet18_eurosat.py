@@ -1,4 +1,4 @@
-"""The stock ResNet-18 (11.2 M parameters) on EuroSAT, 64 px, from scratch, same recipe.
+"""The stock ResNet-18 (11.2 M parameters) on EuroSAT, the recipe of ViM2.
 
 Command: python tools/train.py configs/eurosat/resnet18_eurosat.py
 """
