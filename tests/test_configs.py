@@ -12,6 +12,7 @@ import torch
 import yaml
 
 pytest.importorskip('mmpretrain')
+from mmengine.analysis import FlopAnalyzer
 from mmengine.config import Config
 from mmengine.dataset import Compose, default_collate
 from mmengine.hooks import Hook
@@ -179,6 +180,17 @@ def test_imagenet_models(name):
     assert count == LISTED[name]['Metadata']['Parameters']
     if model_name(name) in MILLIONS:
         assert round(count / 1e6, 1) == MILLIONS[model_name(name)]
+
+
+@pytest.mark.parametrize('name', ['vim2/vim2-tiny', 'vmamba/vmamba-tiny'])
+def test_flops_of_the_model_pages(name):
+    name = f'configs/{name}_8xb128_in1k.py'
+    init_default_scope('mmpretrain')
+    model = MODELS.build(load(name).model).eval()
+    analyzer = FlopAnalyzer(model, (torch.zeros(1, 3, 224, 224),))
+    analyzer.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
+    stated = LISTED[name]['Metadata']['FLOPs']
+    assert analyzer.total() == pytest.approx(stated, rel=5e-3)
 
 
 @pytest.mark.parametrize('name', IMAGENET)
