@@ -141,8 +141,8 @@ def require_gpu_for_amp(config: Config) -> None:
     if 'AmpOptimWrapper' in kind and not torch.cuda.is_available():
         raise ValueError(
             'mixed precision (--amp, AmpOptimWrapper) needs a GPU in MMEngine and '
-            'torch sees none here: leave out --amp, or add '
-            '--cfg-options optim_wrapper.type=OptimWrapper'
+            'torch sees none here: leave out --amp, or make the optim_wrapper of the '
+            'config an OptimWrapper without dtype and loss_scale'
         )
 
 

@@ -42,7 +42,8 @@ def selective_scan(
             `(b, n, l)`, one group; or `(d, n)`, the same at every step.
         C: Output matrix, any shape that `B` may have.
         D: Skip weights, `(d,)`, or None for no skip.
-        z: Gate before its SiLU, `(b, d, l)`, or None for no gate.
+        z: Gate before its SiLU, `(b, d, l)`, or None for no gate. SiLU(z) is rounded to
+            the dtype of z, as in mamba_ssm's `selective_scan_ref`.
         delta_bias: Added to `delta` before softplus, `(d,)`.
         delta_softplus: Apply softplus to `delta + delta_bias`.
         return_last_state: Also return the state after the last step.
@@ -84,7 +85,7 @@ def selective_scan(
         *tensors, delta_softplus, dtype, _interval(tensors)
     )
     if z is not None:
-        y = (y * F.silu(z.to(work))).to(u.dtype)
+        y = (y * F.silu(z)).to(u.dtype)
     return (y, last_state) if return_last_state else y
 
 

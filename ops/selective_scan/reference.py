@@ -36,7 +36,7 @@ def selective_scan_reference(
     if D is not None:
         y = y + D.to(dtype)[:, None] * u.to(dtype)
     if z is not None:
-        y = y * F.silu(z.to(dtype))
+        y = y * F.silu(z)
     y = y.to(u.dtype)
     return (y, last_state) if return_last_state else y
 
