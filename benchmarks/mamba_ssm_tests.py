@@ -19,7 +19,6 @@ and counted apart.
 """
 
 import argparse
-import ast
 import importlib.util
 import io
 import itertools
@@ -32,6 +31,7 @@ from contextlib import redirect_stdout
 from pathlib import Path
 
 import torch
+from peers import mamba_ssm_reference
 from report import environment
 
 from mmmambamixer.ops import selective_scan, selective_scan_reference
@@ -60,17 +60,6 @@ class OnCPU(torch.overrides.TorchFunctionMode):
         if kwargs.get('device') == 'cuda':
             kwargs['device'] = 'cpu'
         return function(*args, **kwargs)
-
-
-def their_reference(interface: Path):
-    """Return `selective_scan_ref` of their interface file, compiled by itself."""
-    from einops import rearrange, repeat
-
-    tree = ast.parse(interface.read_text())
-    tree.body = [x for x in tree.body if getattr(x, 'name', '') == 'selective_scan_ref']
-    scope = dict(torch=torch, F=torch.nn.functional, rearrange=rearrange, repeat=repeat)
-    exec(compile(tree, str(interface), 'exec'), scope)
-    return scope['selective_scan_ref']
 
 
 def in_fp32(reference):
@@ -132,7 +121,7 @@ def main() -> None:
     args = parser.parse_args()
     reference = selective_scan_reference
     if args.interface:
-        reference = their_reference(args.interface)
+        reference = mamba_ssm_reference(args.interface)
     tests = load_tests(args.tests, reference)
 
     def error_of(case, truth):

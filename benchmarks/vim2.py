@@ -1,38 +1,58 @@
-"""Time the forward of ViM2-T at 224 x 224: compiled ops against the reference ops.
+"""Time the forward of ViM2-T at 224 x 224: compiled ops against loops in PyTorch.
 
     python benchmarks/vim2.py [--batch 1] [--runs 3] [--threads 2]
+        [--mamba-ssm .../mamba_ssm/ops/selective_scan_interface.py]
 
-The same network, weights and images in one process; the two take turns, so that a
-machine that slows down slows both. No time is printed if their outputs differ. Writes
+The same network, weights and images in one process; the providers take turns, so that a
+machine that slows down slows all. They are the compiled ops, our reference ops and,
+with `--mamba-ssm`, mamba_ssm's `selective_scan_ref` between our cross-scan and
+cross-merge. No time is printed for a provider whose output differs. Writes
 benchmarks/results/vim2_cpu.json.
 """
 
 import argparse
 import json
 import statistics
+import sys
 import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from peers import mamba_ssm_reference
 from report import environment
 
 from mmmambamixer import ViM2, ops
 from mmmambamixer.models.layers import s6, weighted_average
+from mmmambamixer.ops.cross_selective_scan import reference as cross_reference
 
 RESULTS = Path(__file__).parent / 'results' / 'vim2_cpu.json'
 
 
 @contextmanager
-def reference_ops():
-    """Let the layers call the plain PyTorch references."""
+def provided_by(scan: Callable, average: Callable) -> Iterator[None]:
+    """Let the layers call `scan` and `average`."""
     compiled = s6.cross_selective_scan, weighted_average.weighted_sum
-    s6.cross_selective_scan = ops.cross_selective_scan_reference
-    weighted_average.weighted_sum = ops.weighted_sum_reference
+    s6.cross_selective_scan, weighted_average.weighted_sum = scan, average
     try:
         yield
     finally:
         s6.cross_selective_scan, weighted_average.weighted_sum = compiled
+
+
+def around(reference: Callable) -> Callable:
+    """Return the cross selective scan with another `selective_scan` in its middle."""
+
+    def scan(*args, **kwargs):
+        ours = cross_reference.selective_scan_reference
+        cross_reference.selective_scan_reference = reference
+        try:
+            return ops.cross_selective_scan_reference(*args, **kwargs)
+        finally:
+            cross_reference.selective_scan_reference = ours
+
+    return scan
 
 
 def seconds(model: torch.nn.Module, images: torch.Tensor) -> float:
@@ -47,41 +67,49 @@ def main() -> None:
     parser.add_argument('--batch', type=int, default=1)
     parser.add_argument('--runs', type=int, default=3)
     parser.add_argument('--threads', type=int, default=2)
+    parser.add_argument('--mamba-ssm', type=Path, help='their interface file')
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
     model = ViM2(arch='tiny').eval()
     images = torch.randn(args.batch, 3, 224, 224)
+    providers = {
+        'compiled': (ops.cross_selective_scan, ops.weighted_sum),
+        'reference': (ops.cross_selective_scan_reference, ops.weighted_sum_reference),
+    }
+    if args.mamba_ssm:
+        theirs = around(mamba_ssm_reference(args.mamba_ssm))
+        providers['mamba_ssm selective_scan_ref'] = (theirs, ops.weighted_sum_reference)
 
-    compiled_output = model(images)[0]
-    with reference_ops():
-        reference_output = model(images)[0]
-    error = (compiled_output - reference_output).norm() / reference_output.norm()
-    if not error < 1e-4:
-        raise SystemExit(f'outputs differ by {error:.1e} (relative RMS): no times')
-
-    compiled, reference = [], []
-    for run in range(args.runs):
-        compiled.append(seconds(model, images))
-        with reference_ops():
-            reference.append(seconds(model, images))
-        print(f'run {run + 1} of {args.runs}: {compiled[-1]:.3f} s', flush=True)
-    ratios = [r / c for r, c in zip(reference, compiled, strict=True)]
+    expected = model(images)[0]
+    times = {}
+    for name, provider in providers.items():
+        with provided_by(*provider):
+            error = ((model(images)[0] - expected).norm() / expected.norm()).item()
+        if not error < 1e-4:
+            raise SystemExit(f'{name} differs by {error:.1e} (relative RMS): no times')
+        times[name] = []
+    for _ in range(args.runs):
+        for name, provider in providers.items():
+            with provided_by(*provider):
+                times[name].append(seconds(model, images))
+            print(f'{name}: {times[name][-1]:.3f} s', flush=True)
+    compiled = times['compiled']
+    ratios = {
+        name: statistics.median(a / b for a, b in zip(slow, compiled, strict=True))
+        for name, slow in times.items()
+    }
     report = dict(
-        command=f'python benchmarks/vim2.py --batch {args.batch} --runs {args.runs} '
-        f'--threads {args.threads}',
+        command=' '.join(['python benchmarks/vim2.py', *sys.argv[1:]]),
         **environment(),
-        relative_rms_difference=float(error),
-        compiled_seconds=compiled,
-        reference_seconds=reference,
-        ratio_median=statistics.median(ratios),
+        batch=args.batch,
+        seconds=times,
+        ratio_to_compiled=ratios,
     )
     RESULTS.write_text(json.dumps(report, indent=1) + '\n')
-    print(
-        f'ViM2-T 224 x 224, batch {args.batch}: compiled '
-        f'{statistics.median(compiled):.3f} s, reference '
-        f'{statistics.median(reference):.3f} s, {statistics.median(ratios):.1f} x'
-    )
+    for name, ratio in ratios.items():
+        median = statistics.median(times[name])
+        print(f'batch {args.batch}, {name}: {median:.3f} s, {ratio:.1f} x')
 
 
 if __name__ == '__main__':

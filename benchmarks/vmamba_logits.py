@@ -94,7 +94,7 @@ def main() -> None:
     vmamba = import_vmamba(args.folder)
     differences = {name: compare(vmamba, name) for name in WIDTHS}
     report = dict(
-        command='python benchmarks/vmamba_logits.py PATH/TO/VMamba/classification/models',
+        command='python benchmarks/vmamba_logits.py VMamba/classification/models',
         **environment(),
         largest_difference_of_logits=differences,
     )

@@ -3,7 +3,7 @@
 Command: python tools/train.py configs/eurosat/resnet18_eurosat.py
 """
 
-_base_ = '../_base_/eurosat/eurosat_64px_20e.py'
+_base_ = '../_base_/eurosat_64px_16e.py'
 
 model = dict(
     type='ImageClassifier',

@@ -4,7 +4,7 @@ Data: 10 classes of Sentinel-2 land cover in class folders, `data/eurosat_3k/tra
 `data/eurosat_3k/test` (2,400 + 600 images of the RGB set, arXiv:1709.00029).
 """
 
-_base_ = ['../mmmambamixer.py', 'mmpretrain::_base_/default_runtime.py']
+_base_ = ['./mmmambamixer.py', 'mmpretrain::_base_/default_runtime.py']
 
 train_pipeline = [
     dict(type='LoadImageFromFile'),
@@ -41,7 +41,7 @@ data_preprocessor = dict(
     to_rgb=True,
 )
 
-epochs = 20
+epochs = 16
 optim_wrapper = dict(
     optimizer=dict(type='AdamW', lr=2e-3, weight_decay=0.05),
     clip_grad=dict(max_norm=5.0),
@@ -66,7 +66,7 @@ param_scheduler = [
         convert_to_iter_based=True,
     ),
 ]
-train_cfg = dict(by_epoch=True, max_epochs=epochs, val_interval=5)
+train_cfg = dict(by_epoch=True, max_epochs=epochs, val_interval=4)
 val_cfg = dict()
 test_cfg = dict()
 default_hooks = dict(
