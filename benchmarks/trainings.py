@@ -119,7 +119,6 @@ def table(suite: str) -> None:
         if top1 is None:
             print(f'{run.name} seed {run.seed}: no finished log', file=sys.stderr)
             continue
-        steps = [x['time'] for x in run.scalars() if 'loss' in x]
         rows.append(
             dict(
                 config=run.config,
@@ -128,7 +127,6 @@ def table(suite: str) -> None:
                 epochs=run.epochs(),
                 parameters=run.parameters(),
                 top1=round(top1, 2),
-                seconds_per_iteration=round(sum(steps) / len(steps), 3),
             )
         )
     report = dict(command=f'python benchmarks/trainings.py {suite} table')
