@@ -6,6 +6,7 @@ loads the models when they are first looked up: no `custom_imports` needed.
 
 try:
     from mmengine.registry import MODELS as MMENGINE_MODELS
+    from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS as MMENGINE_CONSTRUCTORS
     from mmengine.registry import Registry
 except ModuleNotFoundError as error:
     if error.name != 'mmengine':
@@ -22,4 +23,10 @@ MODELS = Registry(
     parent=MMENGINE_MODELS,
     scope='mmmambamixer',
     locations=['mmmambamixer.models'],
+)
+OPTIM_WRAPPER_CONSTRUCTORS = Registry(
+    'optimizer wrapper constructor',
+    parent=MMENGINE_CONSTRUCTORS,
+    scope='mmmambamixer',
+    locations=['mmmambamixer.engine'],
 )

@@ -9,7 +9,8 @@ The first writes all weights for an mmpretrain `ImageClassifier` with the backbo
 VMamba's. The second writes a warm start: the stem, the ways between the stages, the
 output norm, the head, and one of VMamba's blocks for each token mixer of ViM2, spread
 evenly from the first to the last where the depths differ. Channel mixers and averaging
-weights are not in it and keep their initial values.
+weights are not in it and keep their initial values; the file lists them, so that ViM2
+knows a warm start from a checkpoint that does not fit.
 
 DST loads with `load_from`, or into a backbone alone with
 `init_cfg=dict(type='Pretrained', checkpoint=DST, prefix='backbone.')`.
@@ -261,6 +262,8 @@ def main(arguments: list[str] | None = None) -> None:
     except (ValueError, FileNotFoundError) as error:
         raise SystemExit(f'{args.src} was not converted: {error}') from error
     meta = dict(source=Path(args.src).name, backbone=dict(settings, arch=arch))
+    if args.to:
+        meta['initial'] = initial
     torch.save(dict(meta=meta, state_dict=state), args.dst)
     print(f'{args.src} ({source}) -> {args.dst} ({arch}): {len(state)} tensors')
     if args.to:

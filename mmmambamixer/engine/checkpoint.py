@@ -9,11 +9,10 @@ from mmengine.logging import HistoryBuffer
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from torch import nn
 
+from ..state_dict import compare, tell
+
 KIND = '__kind__'
 """Key that marks the dicts which stand for an object."""
-
-SHOWN = 5
-"""Names that an error message shows of a longer list."""
 
 
 def to_plain(value):
@@ -94,27 +93,9 @@ def check_state_dict(model: nn.Module, checkpoint: Mapping, name: str) -> None:
     given = {re.sub(r'^module\.', '', key): item for key, item in given.items()}
     wanted = model.state_dict()
 
-    reshaped = [
-        f'{key} {tuple(given[key].shape)} instead of {tuple(item.shape)}'
-        for key, item in wanted.items()
-        if key in given and getattr(given[key], 'shape', None) != item.shape
-    ]
-    faults = {
-        'missing': [key for key in wanted if key not in given],
-        'unexpected': [key for key in given if key not in wanted],
-        'of another shape': reshaped,
-    }
+    faults = compare(wanted, given)
     if any(faults.values()):
-        told = '; '.join(
-            f'{len(keys)} {fault} ({_first(keys)})'
-            for fault, keys in faults.items()
-            if keys
-        )
         raise ValueError(
-            f'{name} does not fit this model of {len(wanted)} tensors: {told}; was it '
-            f'trained with another config?'
+            f'{name} does not fit this model of {len(wanted)} tensors: '
+            f'{tell(faults)}; was it trained with another config?'
         )
-
-
-def _first(keys: list[str]) -> str:
-    return ', '.join(keys[:SHOWN]) + (', ...' if len(keys) > SHOWN else '')

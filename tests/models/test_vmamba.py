@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
+from mmengine.registry import init_default_scope
 
 from mmmambamixer import ViM2
 
@@ -148,6 +149,7 @@ def test_converted_logits_are_vmambas(tmp_path, spelling):
     pytest.importorskip('mmpretrain')
     from mmpretrain.models import ImageClassifier
 
+    init_default_scope('mmpretrain')
     state = random_vmamba()
     src, dst = save(tmp_path / 'src.pth', spelling(state)), str(tmp_path / 'dst.pth')
     convert_vmamba.main([src, dst])
@@ -274,5 +276,12 @@ def test_vim2_tiny_starts_from_vmamba_tiny(tmp_path, capsys):
     converted = torch.load(dst, weights_only=True)
     assert converted['meta']['backbone']['arch'] == 'tiny'
     assert converted['meta']['source'] == 'src.pth'
+    init_cfg = dict(type='Pretrained', checkpoint=dst, prefix='backbone.')
+    started = ViM2(arch='tiny', out_indices=(0, 1, 2, 3), init_cfg=init_cfg)
+    started.init_weights()
+    name = 'stages.2.mixers.7.mixer.s6.x_proj'
+    assert torch.equal(
+        started.state_dict()[name], converted['state_dict'][f'backbone.{name}']
+    )
     with pytest.raises(SystemExit, match='a warm start needs equal widths'):
         convert_vmamba.main([src, dst, '--to', 'vim2-base'])

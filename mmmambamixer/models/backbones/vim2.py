@@ -19,6 +19,7 @@ from ..layers import (
     SelectiveTokenMixer,
     Stage,
 )
+from .pretrained import check_pretrained, pretrained_settings
 
 CHANNEL_MIXERS = ('selective', 'mlp', 'none')
 TOKENS_PER_CHANNEL_MIXER = 2
@@ -66,6 +67,8 @@ class ViM2(BaseModule):
             running statistics); OpenMMLab configs may set it.
         with_cp: Recompute each mixer in the backward to save memory.
         init_cfg: Initialisation by MMEngine; the constructor has initialised already.
+            A `Pretrained` checkpoint must fit, up to output norms (see
+            `check_pretrained`).
 
     Raises:
         ValueError: If an argument or the image does not fit; the message says what was
@@ -119,6 +122,7 @@ class ViM2(BaseModule):
         init_cfg: dict | list | None = None,
     ) -> None:
         super().__init__(init_cfg)
+        self.pretrained = pretrained_settings(init_cfg)
         arch = resolve_arch(
             arch, self.arch_settings, channel_mixer=channel_mixer, averaging=averaging
         )
@@ -185,6 +189,16 @@ class ViM2(BaseModule):
                 out = getattr(self, f'norm{i}')(x)
                 outs.append(out.permute(0, 3, 1, 2).contiguous())
         return tuple(outs)
+
+    def init_weights(self) -> None:
+        """Initialise as `init_cfg` says.
+
+        Raises:
+            ValueError: If a `Pretrained` checkpoint does not fit this backbone.
+        """
+        if self.pretrained and not self.is_init:
+            check_pretrained(self, self.pretrained)
+        super().init_weights()
 
     def train(self, mode: bool = True) -> 'ViM2':
         """Set the mode; frozen parts, and norms if `norm_eval`, stay in eval mode."""

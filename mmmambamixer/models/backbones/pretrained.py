@@ -1,0 +1,90 @@
+"""Starting weights: refuse a checkpoint that MMEngine would load in part."""
+
+import re
+from collections.abc import Mapping
+
+from mmengine.logging import print_log
+from mmengine.runner.checkpoint import CheckpointLoader
+from torch import nn
+
+from mmmambamixer.state_dict import compare, first, tell
+
+OUTPUT_NORM = re.compile(r'norm\d+\.(weight|bias)')
+"""Backbones for another task return other stages, so their output norms differ."""
+
+
+def pretrained_settings(init_cfg: dict | list | None) -> dict | None:
+    """Return the entry of `init_cfg` that loads a checkpoint, or None.
+
+    Raises:
+        ValueError: If that entry names no checkpoint, or there are several.
+    """
+    entries = init_cfg if isinstance(init_cfg, (list, tuple)) else [init_cfg or {}]
+    found = [entry for entry in entries if entry.get('type') == 'Pretrained']
+    if not found:
+        return None
+    if len(found) > 1:
+        raise ValueError(
+            f'init_cfg may load one checkpoint, it has {len(found)} entries of type '
+            'Pretrained'
+        )
+    checkpoint = found[0].get('checkpoint')
+    if not isinstance(checkpoint, str) or not checkpoint:
+        raise ValueError(
+            'init_cfg of type Pretrained needs the path or URL of a checkpoint, got '
+            f'checkpoint={checkpoint!r}; to train from scratch leave init_cfg out'
+        )
+    return found[0]
+
+
+def check_pretrained(model: nn.Module, settings: Mapping) -> None:
+    """Raise unless a checkpoint has all tensors of a model, and no others.
+
+    Output norms (`norm0`, ...) may be missing or too many. So may be what a warm start
+    of `tools/convert_vmamba.py` says it leaves out, in its `meta['initial']`.
+
+    Args:
+        model: The backbone.
+        settings: Entry of an `init_cfg`: `checkpoint` and, where the checkpoint holds
+            more than the backbone, `prefix`.
+
+    Raises:
+        ValueError: If the checkpoint does not fit; the message counts what is missing,
+            unexpected or of another shape and names the first ones.
+    """
+    name, prefix = settings['checkpoint'], settings.get('prefix') or ''
+    prefix = prefix if prefix.endswith('.') or not prefix else f'{prefix}.'
+    checkpoint = CheckpointLoader.load_checkpoint(name, map_location='cpu')
+    loaded = checkpoint.get('state_dict', checkpoint)
+    given = {
+        key.removeprefix(prefix): value
+        for key, value in loaded.items()
+        if key.startswith(prefix)
+    }
+    initial = checkpoint.get('meta', {}).get('initial', ())
+    initial = {key.removeprefix(prefix) for key in initial if key.startswith(prefix)}
+    faults = compare(model.state_dict(), given)
+    norms = {
+        fault: [key for key in faults[fault] if OUTPUT_NORM.fullmatch(key)]
+        for fault in ('missing', 'unexpected')
+    }
+    kept = initial.intersection(faults['missing'])
+    for fault, allowed in norms.items():
+        faults[fault] = [k for k in faults[fault] if k not in {*allowed, *kept}]
+    if any(faults.values()):
+        raise ValueError(
+            f'{name} does not fit {type(model).__name__} of {len(model.state_dict())} '
+            f'tensors: {tell(faults)}{_hint(loaded, prefix, given)}'
+        )
+    for fault, keys in {**norms, 'initial': sorted(kept)}.items():
+        if keys:
+            print_log(f'{name}: {len(keys)} {fault} as allowed ({first(keys)})')
+
+
+def _hint(loaded: Mapping, prefix: str, given: Mapping) -> str:
+    parts = sorted({f'{key.split(".")[0]}.' for key in loaded})
+    if prefix and not given:
+        return f'; nothing in it begins with {prefix!r}, names begin with {parts}'
+    if not prefix and 'backbone.' in parts:
+        return "; it holds a whole model: set prefix='backbone.'"
+    return ''
