@@ -1,7 +1,6 @@
 """The demo data: real digits, stratified split, the same bytes each time."""
 
 import hashlib
-import importlib.util
 from pathlib import Path
 
 import numpy as np
@@ -9,15 +8,16 @@ import pytest
 from PIL import Image
 
 pytest.importorskip('sklearn')
-TOOL = Path(__file__).parents[1] / 'tools/make_digits.py'
+TOOLS = Path(__file__).parents[1] / 'tools'
 
 
 @pytest.fixture(scope='module')
 def make_digits():
-    spec = importlib.util.spec_from_file_location('make_digits', TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(TOOLS)
+        import make_digits
+
+        yield make_digits
 
 
 def digest(folder: Path) -> str:

@@ -1,15 +1,21 @@
 """Write the demo data: real handwritten digits as files that stock datasets read.
 
     python tools/make_digits.py classes --out data/digits
+    python tools/make_digits.py scenes --out data/digit_scenes
 
 `classes` writes a folder of PNG files per class, `train/3/0001.png`, for mmpretrain's
-CustomDataset. The images are the 1,797 digits that ship inside scikit-learn (8 x 8
-pixels, 17 grey levels; UCI "Optical Recognition of Handwritten Digits", CC BY 4.0).
-Nothing is downloaded, and the same call writes the same bytes.
+CustomDataset. `scenes` writes images with several digits on textured ground, with COCO
+annotations for mmdet's CocoDataset and label maps for mmseg's BaseSegDataset.
+
+The digits are the 1,797 that ship inside scikit-learn (8 x 8 pixels, 17 grey levels;
+UCI "Optical Recognition of Handwritten Digits", CC BY 4.0); those of `test` are in no
+image of `train`. Nothing is downloaded, and the same call writes the same bytes.
 """
 
 import argparse
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -53,42 +59,112 @@ def split(labels: np.ndarray, test_share: float, seed: int) -> dict[str, np.ndar
     return {name: np.sort(np.array(indices)) for name, indices in parts.items()}
 
 
-def write_classes(out: Path, test_share: float, seed: int) -> None:
-    """Write `train` and `test`, a folder of PNG files for each class.
+@contextmanager
+def complete_folder(out: Path) -> Iterator[Path]:
+    """Give an empty folder whose content appears in `out` once it is complete.
 
-    The folders appear under their names only once they are complete.
+    What bore the same names in `out` is replaced, the rest of it stays.
     """
+    unfinished = out / '.unfinished'
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    yield unfinished
+    for folder in sorted(unfinished.iterdir()):
+        shutil.rmtree(out / folder.name, ignore_errors=True)
+        folder.rename(out / folder.name)
+    unfinished.rmdir()
+
+
+def write_classes(out: Path, test_share: float, seed: int) -> None:
+    """Write `train` and `test`, a folder of PNG files for each class."""
     images, labels = load()
-    for name, indices in split(labels, test_share, seed).items():
-        unfinished = out / f'.{name}'
-        shutil.rmtree(unfinished, ignore_errors=True)
-        for index in indices:
-            path = unfinished / str(labels[index]) / f'{index:04d}.png'
-            path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(images[index]).save(path)
-        shutil.rmtree(out / name, ignore_errors=True)
-        unfinished.rename(out / name)
-        print(
-            f'{out / name}: {len(indices)} images of {len(np.unique(labels))} classes'
+    parts = split(labels, test_share, seed)
+    with complete_folder(out) as folder:
+        for name, indices in parts.items():
+            for index in indices:
+                path = folder / name / str(labels[index]) / f'{index:04d}.png'
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(images[index]).save(path)
+    for name, indices in parts.items():
+        print(f'{out / name}: {len(indices)} images of 10 classes')
+
+
+def write_scenes(
+    out: Path, test_share: float, seed: int, counts: tuple[int, int], size: int
+) -> None:
+    """Write `train` and `test`, `labels` and `annotations` of scenes.
+
+    Args:
+        out: Folder for them; see `digit_scenes.write_part`.
+        test_share: Part of the digits that only test scenes may show, in (0, 1).
+        seed: Decides which these are, and everything in the scenes.
+        counts: Scenes for training and for the test.
+        size: Side of a scene, pixels.
+    """
+    from digit_scenes import DIGITS, MIN_SIZE, draw_scene, write_part  # + pycocotools
+
+    if min(counts) < 1:
+        raise ValueError(f'each part needs a scene or more, got {counts}')
+    if size < MIN_SIZE:
+        raise ValueError(f'scenes are {MIN_SIZE} pixels wide or more, got {size}')
+    digits, labels = load()
+    parts = split(labels, test_share, seed)
+    for name, indices in parts.items():
+        if len(indices) < DIGITS[1]:
+            raise ValueError(
+                f'scenes need {DIGITS[1]} digits or more to choose from, the test share '
+                f'{test_share} leaves {len(indices)} for {name}'
+            )
+    with complete_folder(out) as folder:
+        for part, (name, indices) in enumerate(parts.items()):
+            scenes = [
+                draw_scene(
+                    digits, indices, size, np.random.RandomState([seed, part, i])
+                )
+                for i in range(counts[part])
+            ]
+            shown = write_part(folder, name, scenes, labels)
+            print(f'{out / name}: {counts[part]} scenes with {shown} digits')
+
+
+def parse_args(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    commands = parser.add_subparsers(dest='format', required=True)
+    classes = commands.add_parser('classes', help='a folder of digits for each class')
+    classes.set_defaults(write=write_classes, out=Path('data/digits'))
+    scenes = commands.add_parser('scenes', help='several digits on textured ground')
+    scenes.set_defaults(write=write_scenes, out=Path('data/digit_scenes'))
+    for command in (classes, scenes):
+        command.add_argument('--out', type=Path, help='folder to write to')
+        command.add_argument(
+            '--test-share',
+            type=float,
+            default=TEST_SHARE,
+            help='part of the digits of each class that is held out',
         )
-
-
-WRITERS = {'classes': write_classes}
+        command.add_argument('--seed', type=int, default=SEED)
+    scenes.add_argument(
+        '--counts',
+        type=int,
+        nargs=2,
+        metavar=('TRAIN', 'TEST'),
+        default=(1600, 200),
+        help='scenes for training and for the test',
+    )
+    scenes.add_argument('--size', type=int, default=128, help='side in pixels')
+    return parser.parse_args()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('format', choices=WRITERS, help='what to write')
-    parser.add_argument('--out', type=Path, default=Path('data/digits'))
-    parser.add_argument('--test-share', type=float, default=TEST_SHARE)
-    parser.add_argument('--seed', type=int, default=SEED)
-    args = parser.parse_args()
-    if args.out.exists() and not args.out.is_dir():
-        parser.error(f'--out must be a folder, {args.out} is a file')
+    options = vars(parse_args(parser))
+    write = options.pop('write')
+    del options['format']
+    if options['out'].exists() and not options['out'].is_dir():
+        parser.error(f'--out must be a folder, {options["out"]} is a file')
     try:
-        WRITERS[args.format](args.out, args.test_share, args.seed)
+        write(**options)
     except ValueError as error:
         parser.error(str(error))
 
