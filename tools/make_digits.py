@@ -112,8 +112,8 @@ def write_scenes(
     for name, indices in parts.items():
         if len(indices) < DIGITS[1]:
             raise ValueError(
-                f'scenes need {DIGITS[1]} digits or more to choose from, the test share '
-                f'{test_share} leaves {len(indices)} for {name}'
+                f'scenes need {DIGITS[1]} digits or more to choose from, the test '
+                f'share {test_share} leaves {len(indices)} for {name}'
             )
     with complete_folder(out) as folder:
         for part, (name, indices) in enumerate(parts.items()):
