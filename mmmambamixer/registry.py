@@ -5,6 +5,7 @@ loads the models when they are first looked up: no `custom_imports` needed.
 """
 
 try:
+    from mmengine.registry import HOOKS as MMENGINE_HOOKS
     from mmengine.registry import MODELS as MMENGINE_MODELS
     from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS as MMENGINE_CONSTRUCTORS
     from mmengine.registry import Registry
@@ -27,6 +28,12 @@ MODELS = Registry(
 OPTIM_WRAPPER_CONSTRUCTORS = Registry(
     'optimizer wrapper constructor',
     parent=MMENGINE_CONSTRUCTORS,
+    scope='mmmambamixer',
+    locations=['mmmambamixer.engine'],
+)
+HOOKS = Registry(
+    'hook',
+    parent=MMENGINE_HOOKS,
     scope='mmmambamixer',
     locations=['mmmambamixer.engine'],
 )

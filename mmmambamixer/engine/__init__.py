@@ -1,13 +1,24 @@
-"""How a config becomes a run: the runner, its checkpoints, what the tools share."""
+"""How a config becomes a run: the runner, its hooks, what the tools share."""
 
 from .checkpoint import check_state_dict, from_plain, to_plain
+from .checkpoint_hook import SafeCheckpointHook
+from .finite import FiniteHook
+from .interruption import InterruptionHook
 from .layer_decay import LayerDecayOptimWrapperConstructor
-from .runner import PlainCheckpointHook, PlainCheckpointRunner
+from .plain_hook import PlainCheckpointHook
+from .replay import ReplayHook
+from .runner import PlainCheckpointRunner
+from .stopped import TrainingStopped
 
 __all__ = [
+    'FiniteHook',
+    'InterruptionHook',
     'LayerDecayOptimWrapperConstructor',
     'PlainCheckpointHook',
     'PlainCheckpointRunner',
+    'ReplayHook',
+    'SafeCheckpointHook',
+    'TrainingStopped',
     'check_state_dict',
     'from_plain',
     'to_plain',

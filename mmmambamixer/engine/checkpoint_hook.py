@@ -1,0 +1,154 @@
+"""Checkpoints of a run: whole, loaded safely, and never fewer than one."""
+
+import os
+from glob import escape
+from pathlib import Path
+
+from mmengine.dist import broadcast_object_list, is_main_process
+from mmengine.hooks import CheckpointHook
+from mmengine.runner import Runner
+
+from ..registry import HOOKS
+from .plain_hook import PlainCheckpointHook
+from .stopped import TrainingStopped
+from .storage import SEALED, newest_complete, write_file
+
+INTERRUPTED = 'interrupted_iter_{}.pth'
+"""Name of what is saved between the intervals, when a run is told to stop."""
+
+
+@HOOKS.register_module()
+class SafeCheckpointHook(PlainCheckpointHook, CheckpointHook):
+    """MMEngine's checkpoint hook for runs that may die at any moment.
+
+    - A checkpoint is written under another name and renamed when it is whole and on the
+      disk; only then `last_checkpoint` names it, and only then older ones are deleted.
+    - It holds tensors and plain data, and the digest of its own bytes.
+    - `resume=True` takes the newest one that is complete, and names those it passes
+      over.
+
+    It takes the arguments of `CheckpointHook`, and its place in `default_hooks`. On
+    remote storage (`s3://` and the like) writing is that storage's affair, and
+    `last_checkpoint` decides what is resumed.
+    """
+
+    priority = CheckpointHook.priority
+
+    def before_run(self, runner: Runner) -> None:
+        """Choose what an automatic resume starts from."""
+        folder = folder_of(self, runner)
+        if not runner._resume or runner._load_from or '://' in folder:
+            return
+        chosen = [None]
+        if is_main_process():
+            patterns = [
+                escape(template).replace('{}', '*')
+                for template in (self.filename_tmpl, INTERRUPTED)
+            ]
+            chosen = [newest_complete(folder, patterns, runner.logger.warning)]
+        broadcast_object_list(chosen)
+        if chosen[0] is None:
+            runner.logger.warning(
+                'There is no checkpoint to resume, the run starts anew'
+            )
+        else:
+            runner.logger.info(f'Resumes from {chosen[0]}')
+        runner._load_from = chosen[0]
+
+    def before_train(self, runner: Runner) -> None:
+        if self.backend_args is None and '://' not in str(self.out_dir or ''):
+            self.backend_args = dict(backend=SEALED)
+        super().before_train(runner)
+
+    def save_now(self, runner: Runner, iterations: int) -> str:
+        """Save whatever the interval, and return the path.
+
+        Args:
+            runner: The runner.
+            iterations: How many are done.
+        """
+        meta = dict(epoch=runner.epoch, iter=iterations)
+        self._save(runner, INTERRUPTED.format(iterations), meta)
+        return self.last_ckpt
+
+    def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
+        steps = []
+        if self.max_keep_ckpts > 0:
+            steps = [s for s in self.keep_ckpt_ids if s != step] + [step]
+            self.keep_ckpt_ids = steps[-self.max_keep_ckpts :]
+            # With those that are about to go: a resumed run deletes what is left.
+            runner.message_hub.update_info('keep_ckpt_ids', steps)
+        self._save(runner, self.filename_tmpl.format(step), meta)
+        if not is_main_process():
+            return
+        join = self.file_backend.join_path
+        for old in steps[: -self.max_keep_ckpts]:
+            self._remove(join(self.out_dir, self.filename_tmpl.format(old)))
+        if '://' not in self.out_dir:
+            for path in Path(self.out_dir).glob(INTERRUPTED.format('*')):
+                path.unlink()
+
+    def _save(self, runner: Runner, name: str, meta: dict) -> None:
+        previous = self.last_ckpt
+        self.last_ckpt = self.file_backend.join_path(self.out_dir, name)
+        runner.message_hub.update_info('last_ckpt', self.last_ckpt)
+        try:
+            runner.save_checkpoint(
+                self.out_dir,
+                name,
+                save_optimizer=self.save_optimizer,
+                save_param_scheduler=self.save_param_scheduler,
+                meta=meta,
+                by_epoch=self.by_epoch,
+                backend_args=self.backend_args,
+                **self.args,
+            )
+            if is_main_process():
+                pointer = os.path.join(runner.work_dir, 'last_checkpoint')
+                write_file(pointer, self.last_ckpt.encode())
+        except OSError as error:
+            raise TrainingStopped(
+                f'{self.last_ckpt} could not be written ({error}); the last complete '
+                f'checkpoint is {previous or "none"}'
+            ) from error
+
+    def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
+        # The stock hook deletes the previous best one before it saves the next.
+        backend, self.file_backend = self.file_backend, Later(self.file_backend)
+        try:
+            super()._save_best_checkpoint(runner, metrics)
+        finally:
+            later, self.file_backend = self.file_backend, backend
+        for path in later.removed:
+            if path not in self._best_paths():
+                self._remove(path)
+
+    def _best_paths(self) -> list[str]:
+        if len(self.key_indicators) == 1:
+            return [self.best_ckpt_path]
+        return list(self.best_ckpt_path_dict.values())
+
+    def _remove(self, path: str) -> None:
+        if self.file_backend.isfile(path):
+            self.file_backend.remove(path)
+
+
+class Later:
+    """A storage that notes what is to be removed, and leaves it there for now."""
+
+    def __init__(self, backend) -> None:
+        self.backend = backend
+        self.removed = []
+
+    def remove(self, path: str) -> None:
+        self.removed.append(path)
+
+    def __getattr__(self, name: str):
+        return getattr(self.backend, name)
+
+
+def folder_of(hook: CheckpointHook, runner: Runner) -> str:
+    """Return where a hook keeps its checkpoints, before it has been told so itself."""
+    if hook.out_dir is None or hook.out_dir == runner.work_dir:
+        return runner.work_dir
+    return os.path.join(hook.out_dir, os.path.basename(runner.work_dir.rstrip(os.sep)))

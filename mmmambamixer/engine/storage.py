@@ -1,0 +1,130 @@
+"""Checkpoint files that are there whole or not at all, and say when they are damaged.
+
+A file of `torch.save` is a zip archive; ours carries the SHA-256 of its own bytes as
+the comment of that archive, so every reader of such files still reads it.
+"""
+
+import hashlib
+import os
+import re
+from pathlib import Path
+
+import torch
+from mmengine.fileio import LocalBackend, register_backend
+
+END = 22
+"""Bytes of a zip archive's last record without a comment; its last two are the
+comment's length."""
+
+MARK = b'sha256:'
+COMMENT = len(MARK) + 64
+BLOCK = 1 << 20
+
+SEALED = 'mmmambamixer.SealedBackend'
+"""Name of the storage in `backend_args=dict(backend=...)`."""
+
+
+def seal(data: bytes) -> tuple[memoryview, bytes]:
+    """Return the bytes of an archive without its end, and its end with a digest.
+
+    Raises:
+        ValueError: If `data` is no zip archive without a comment.
+    """
+    if data[-END:][:4] != b'PK\x05\x06' or data[-2:] != b'\0\0':
+        raise ValueError('only what torch.save writes can get a digest')
+    body, length = memoryview(data)[:-2], COMMENT.to_bytes(2, 'little')
+    digest = hashlib.sha256(body)
+    digest.update(length)
+    return body, length + MARK + digest.hexdigest().encode()
+
+
+def is_complete(path: str | os.PathLike) -> bool | None:
+    """Return whether the bytes of a file are those that were written.
+
+    Returns:
+        None if the file has no digest, as stock checkpoints have none.
+    """
+    size = os.path.getsize(path)
+    with open(path, 'rb') as file:
+        file.seek(max(0, size - COMMENT - END))
+        tail = file.read()
+        comment = tail[-COMMENT:]
+        if not re.fullmatch(MARK + rb'[0-9a-f]{64}', comment):
+            # Without a comment the archive ends with its end record.
+            return None if tail[-END:][:4] == b'PK\x05\x06' else False
+        file.seek(0)
+        digest, left = hashlib.sha256(), size - COMMENT
+        while left:
+            block = file.read(min(BLOCK, left))
+            digest.update(block)
+            left -= len(block)
+    return comment[len(MARK) :].decode() == digest.hexdigest()
+
+
+def write_file(path: str | os.PathLike, *parts: bytes) -> None:
+    """Replace a file in one step: after a crash it is the old one or the new one.
+
+    Args:
+        path: The file; its folder is made where it is missing.
+        *parts: Its bytes, one after the other.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f'.{path.name}.unfinished')
+    try:
+        with open(unfinished, 'wb') as file:
+            for part in parts:
+                file.write(part)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(unfinished, path)
+    except OSError:
+        unfinished.unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+class SealedBackend(LocalBackend):
+    """MMEngine's local storage, with whole files and a digest in checkpoints."""
+
+    def put(self, obj: bytes, filepath: str | os.PathLike) -> None:
+        """Write a checkpoint with its digest, or not at all."""
+        write_file(filepath, *seal(obj))
+
+
+register_backend(SEALED, SealedBackend, force=True)
+
+
+def newest_complete(folder: str | os.PathLike, patterns: list[str], warn) -> str | None:
+    """Return the newest checkpoint of a folder that can be resumed from.
+
+    Args:
+        folder: Folder of the checkpoints.
+        patterns: Glob patterns of their names.
+        warn: Called with one sentence for each newer one that is refused.
+    """
+    found = {path for pattern in patterns for path in Path(folder).glob(pattern)}
+    for path in sorted(found, key=lambda path: path.stat().st_mtime_ns, reverse=True):
+        fault = damage(path)
+        if fault is None:
+            return str(path)
+        warn(f'{path} is passed over: {fault}')
+    return None
+
+
+def damage(path: str | os.PathLike) -> str | None:
+    """Return what is wrong with a checkpoint file, or None."""
+    complete = is_complete(path)
+    if complete:
+        return None
+    if complete is False:
+        return 'it is damaged, its bytes are not those that were written'
+    try:
+        torch.load(path, map_location='cpu', weights_only=True)
+    except Exception as error:  # torch raises many kinds for files that are none
+        return f'it does not load ({str(error).strip().splitlines()[0][:160]})'
+    return None
