@@ -83,10 +83,11 @@ class SafeCheckpointHook(PlainCheckpointHook, CheckpointHook):
             return
         join = self.file_backend.join_path
         for old in steps[: -self.max_keep_ckpts]:
-            self._remove(join(self.out_dir, self.filename_tmpl.format(old)))
+            path = join(self.out_dir, self.filename_tmpl.format(old))
+            self._remove(runner, path)
         if '://' not in self.out_dir:
             for path in Path(self.out_dir).glob(INTERRUPTED.format('*')):
-                path.unlink()
+                self._remove(runner, str(path))
 
     def _save(self, runner: Runner, name: str, meta: dict) -> None:
         previous = self.last_ckpt
@@ -121,16 +122,19 @@ class SafeCheckpointHook(PlainCheckpointHook, CheckpointHook):
             later, self.file_backend = self.file_backend, backend
         for path in later.removed:
             if path not in self._best_paths():
-                self._remove(path)
+                self._remove(runner, path)
 
     def _best_paths(self) -> list[str]:
         if len(self.key_indicators) == 1:
             return [self.best_ckpt_path]
         return list(self.best_ckpt_path_dict.values())
 
-    def _remove(self, path: str) -> None:
-        if self.file_backend.isfile(path):
-            self.file_backend.remove(path)
+    def _remove(self, runner: Runner, path: str) -> None:
+        try:
+            if self.file_backend.isfile(path):
+                self.file_backend.remove(path)
+        except OSError as error:
+            runner.logger.warning(f'{path} could not be deleted: {error}')
 
 
 class Later:

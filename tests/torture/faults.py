@@ -4,7 +4,6 @@ import errno
 import mmap
 import os
 import signal
-from pathlib import Path
 
 from mmengine.fileio import LocalBackend
 
@@ -42,7 +41,6 @@ class Steps:
         self._around(os, 'fsync')
         self._around(os, 'replace')
         self._around(LocalBackend, 'remove')
-        self._around(Path, 'unlink')
         storage.open = lambda *args: HalfWritten(open(*args), self)  # noqa: SIM115
         assert checkpoint_hook.write_file is storage.write_file
 
