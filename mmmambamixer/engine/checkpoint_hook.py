@@ -47,13 +47,11 @@ class SafeCheckpointHook(PlainCheckpointHook, CheckpointHook):
             ]
             chosen = [newest_complete(folder, patterns, runner.logger.warning)]
         broadcast_object_list(chosen)
-        if chosen[0] is None:
-            runner.logger.warning(
-                'There is no checkpoint to resume, the run starts anew'
-            )
-        else:
-            runner.logger.info(f'Resumes from {chosen[0]}')
         runner._load_from = chosen[0]
+        told = (
+            f'resumes from {chosen[0]}' if chosen[0] else 'no checkpoint, starts anew'
+        )
+        runner.logger.info(f'{folder}: {told}')
 
     def before_train(self, runner: Runner) -> None:
         if self.backend_args is None and '://' not in str(self.out_dir or ''):

@@ -12,6 +12,8 @@ from pathlib import Path
 import torch
 from mmengine.fileio import LocalBackend, register_backend
 
+from .stopped import TrainingStopped
+
 END = 22
 """Bytes of a zip archive's last record without a comment; its last two are the
 comment's length."""
@@ -106,6 +108,12 @@ def newest_complete(folder: str | os.PathLike, patterns: list[str], warn) -> str
         folder: Folder of the checkpoints.
         patterns: Glob patterns of their names.
         warn: Called with one sentence for each newer one that is refused.
+
+    Returns:
+        The path, or None if there is no checkpoint at all.
+
+    Raises:
+        TrainingStopped: If there are some and none is complete.
     """
     found = {path for pattern in patterns for path in Path(folder).glob(pattern)}
     for path in sorted(found, key=lambda path: path.stat().st_mtime_ns, reverse=True):
@@ -113,6 +121,11 @@ def newest_complete(folder: str | os.PathLike, patterns: list[str], warn) -> str
         if fault is None:
             return str(path)
         warn(f'{path} is passed over: {fault}')
+    if found:
+        raise TrainingStopped(
+            f'none of the {len(found)} checkpoints in {folder} is complete; to start '
+            'anew, remove them or leave out --resume'
+        )
     return None
 
 

@@ -97,14 +97,16 @@ class Poison:
         self.kind, self.at, self.rank = kind, at, rank
 
     def __call__(self, runner) -> None:
-        if (runner.iter, get_rank()) != (self.at, self.rank):
-            return
         model = getattr(runner.model, 'module', runner.model)
+        if get_rank() != self.rank:
+            return
         if self.kind == 'loss':
-            model.factor = float('nan')
-        else:
+            model.factor = float('nan') if runner.iter == self.at else 1.0
+        elif runner.iter == self.at:
             weight = model.layers[0].weight
-            weight.register_hook(lambda gradient: gradient * float('inf'))
+            self.hook = weight.register_hook(lambda gradient: gradient * float('inf'))
+        elif runner.iter == self.at + 1:
+            self.hook.remove()
 
 
 def run(
@@ -120,6 +122,7 @@ def run(
     launcher: str = 'none',
     runner_type=PlainCheckpointRunner,
     hooks: tuple = (),
+    checkpoint: str = 'CheckpointHook',
     **settings,
 ) -> PlainCheckpointRunner:
     """Train the toy in a folder, from where it stopped, and return the runner."""
@@ -153,7 +156,7 @@ def run(
         default_hooks=dict(
             logger=dict(type='LoggerHook', interval=1000),
             checkpoint=dict(
-                type='CheckpointHook',
+                type=checkpoint,
                 interval=interval,
                 by_epoch=by_epoch,
                 max_keep_ckpts=keep,

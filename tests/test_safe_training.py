@@ -1,0 +1,191 @@
+"""Whole checkpoints, exact positions, finite numbers: the parts, one by one.
+
+`tests/torture` shows what they make of a run.
+"""
+
+import io
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.dataset import DefaultSampler, InfiniteSampler
+from mmengine.runner import Runner
+from torch.utils.data import BatchSampler, DataLoader
+
+from mmmambamixer.engine import (
+    FiniteHook,
+    InterruptionHook,
+    ReplayHook,
+    SafeCheckpointHook,
+    TrainingStopped,
+)
+from mmmambamixer.engine.replay import CountedBatches, Endless, SeededDataset, replayed
+from mmmambamixer.engine.storage import is_complete, newest_complete, seal, write_file
+
+sys.path.insert(0, str(Path(__file__).parent / 'torture'))
+import toy
+
+
+def saved(**content) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def checkpoint(tmp_path) -> Path:
+    path = tmp_path / 'epoch_1.pth'
+    write_file(path, *seal(saved(weights=torch.arange(300.0))))
+    return path
+
+
+def test_a_sealed_file_is_an_ordinary_checkpoint(checkpoint):
+    assert is_complete(checkpoint) is True
+    for mmap in (False, True):
+        loaded = torch.load(checkpoint, weights_only=True, mmap=mmap)
+        assert torch.equal(loaded['weights'], torch.arange(300.0))
+
+
+def test_any_changed_byte_is_seen(checkpoint):
+    data = checkpoint.read_bytes()
+    for place in range(len(data)):
+        damaged = bytearray(data)
+        damaged[place] ^= 1 << (place % 8)
+        checkpoint.write_bytes(damaged)
+        assert is_complete(checkpoint) is False, place
+
+
+def test_any_cut_is_seen(checkpoint):
+    data = checkpoint.read_bytes()
+    for length in range(0, len(data), 7):
+        checkpoint.write_bytes(data[:length])
+        assert is_complete(checkpoint) is False, length
+
+
+def test_a_stock_checkpoint_has_no_digest(tmp_path):
+    path = tmp_path / 'stock.pth'
+    path.write_bytes(saved(weights=torch.ones(3)))
+    assert is_complete(path) is None
+    with pytest.raises(ValueError, match=r'only what torch\.save writes'):
+        seal(b'no archive')
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / 'file'
+    write_file(path, b'old')
+
+    def full(descriptor):
+        raise OSError(28, 'No space left on device')
+
+    monkeypatch.setattr('os.fsync', full)
+    with pytest.raises(OSError, match='No space left'):
+        write_file(path, b'new')
+    assert path.read_bytes() == b'old'
+    assert [p.name for p in tmp_path.iterdir()] == ['file']
+
+
+def test_the_newest_complete_checkpoint_is_chosen(checkpoint):
+    folder, told = checkpoint.parent, []
+    damaged = checkpoint.read_bytes()[:-1]
+    (folder / 'epoch_2.pth').write_bytes(damaged)
+    (folder / 'best_acc_epoch_3.pth').write_bytes(b'has no optimiser')
+    assert newest_complete(folder, ['epoch_*.pth'], told.append) == str(checkpoint)
+    (line,) = told
+    assert 'epoch_2.pth is passed over: it is damaged' in line
+    checkpoint.write_bytes(b'')
+    with pytest.raises(TrainingStopped, match='none of the 2 checkpoints'):
+        newest_complete(folder, ['epoch_*.pth'], told.append)
+    assert newest_complete(folder, ['iter_*.pth'], told.append) is None
+
+
+def indices(batches) -> list:
+    return [[index for _, index in batch] for batch in batches]
+
+
+@pytest.mark.parametrize('done', [0, 1, 4, 5, 6, 13])
+@pytest.mark.parametrize('workers', [0, 2])
+@pytest.mark.parametrize('sampler', [DefaultSampler, InfiniteSampler])
+def test_batches_go_on_where_they_were(sampler, workers, done):
+    def endless(done):
+        order = sampler(range(10), shuffle=True, seed=1)
+        loader = DataLoader(
+            toy.Noisy(),
+            batch_sampler=BatchSampler(order, 2, drop_last=False),
+            num_workers=workers,
+        )
+        return Endless(replayed(loader, seed=1, rank=0), done)
+
+    whole, resumed = endless(0), endless(done)
+    expected = [next(whole) for _ in range(16)][done:]
+    assert [next(resumed) for _ in range(done)] == [None] * done
+    for batch in expected:
+        found = next(resumed)
+        assert torch.equal(found['index'], batch['index'])
+        assert torch.equal(found['x'], batch['x'])
+
+
+def test_places_are_all_different():
+    batches = CountedBatches(BatchSampler(DefaultSampler(range(10)), 4, False))
+    batches.start_epoch(2)
+    places = [place for batch in batches for place, _ in batch]
+    assert places[:5] == [(2, 0, 0), (2, 0, 1), (2, 0, 2), (2, 0, 3), (2, 1, 0)]
+    assert len(set(places)) == 10
+    assert batches.skip(1) == 1
+    assert [place for batch in batches for place, _ in batch] == places[4:]
+
+
+def test_augmentation_depends_on_the_place_only():
+    data = SeededDataset(toy.Noisy(), seed=1, rank=0)
+    first = data[(0, 3, 1), 5]['x']
+    torch.rand(3), np.random.rand(3)
+    assert torch.equal(data[(0, 3, 1), 5]['x'], first)
+    others = [((1, 3, 1), 5), ((0, 2, 1), 5), ((0, 3, 0), 5)]
+    assert not any(torch.equal(data[item]['x'], first) for item in others)
+    assert not torch.equal(SeededDataset(toy.Noisy(), 1, 1)[(0, 3, 1), 5]['x'], first)
+
+
+def test_a_seeded_dataset_hands_attributes_on():
+    inner = toy.Noisy()
+    data = SeededDataset(inner, seed=1, rank=0)
+    data.pipeline = 'changed'
+    assert inner.pipeline == 'changed' and data.pipeline == 'changed'
+    with pytest.raises(AttributeError):
+        _ = data.nothing
+
+
+def test_an_epoch_of_another_length_is_refused(tmp_path):
+    toy.run(tmp_path, epochs=1, interval=4, by_epoch=True)
+    (path,) = tmp_path.glob('epoch_1.pth')
+    content = torch.load(path, weights_only=True)
+    content['meta'].update(epoch=0, iter=7)
+    torch.save(content, path)
+    with pytest.raises(ValueError, match='after 7 iterations in epoch 1, but an epoch'):
+        toy.run(tmp_path, epochs=2)
+
+
+@pytest.mark.parametrize('kind', ['loss', 'gradient'])
+def test_steps_that_are_not_finite_may_be_left_out(kind, tmp_path, caplog):
+    settings = dict(epochs=1, act=toy.Poison(kind, at=2, rank=0))
+    runner = toy.run(tmp_path / 'skips', hooks=(FiniteHook(skip=1),), **settings)
+    assert runner.iter == 6
+    assert all(value.isfinite().all() for value in runner.model.state_dict().values())
+    with pytest.raises(TrainingStopped, match='iteration 3 is not finite: the loss'):
+        toy.run(tmp_path / 'stops', **settings)
+
+
+def test_the_stock_runner_takes_the_hooks_from_its_config(tmp_path):
+    """Nothing but names in the config: any MMEngine project can have this."""
+    names = ('ReplayHook', 'FiniteHook', 'InterruptionHook')
+    hooks = tuple(dict(type=f'mmmambamixer.{name}') for name in names)
+    kind = 'mmmambamixer.SafeCheckpointHook'
+    runner = toy.run(
+        tmp_path, epochs=1, runner_type=Runner, hooks=hooks, checkpoint=kind
+    )
+    kinds = [type(hook) for hook in runner.hooks]
+    for kind in (SafeCheckpointHook, ReplayHook, FiniteHook, InterruptionHook):
+        assert kinds.count(kind) == 1
+    (path,) = tmp_path.glob('*.pth')
+    assert is_complete(path)
+    assert torch.load(path, weights_only=True)['meta']['iter'] == 6
