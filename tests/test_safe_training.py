@@ -68,6 +68,8 @@ def test_a_stock_checkpoint_has_no_digest(tmp_path):
     path = tmp_path / 'stock.pth'
     path.write_bytes(saved(weights=torch.ones(3)))
     assert is_complete(path) is None
+    torch.save({}, path, _use_new_zipfile_serialization=False)
+    assert is_complete(path) is None
     with pytest.raises(ValueError, match=r'only what torch\.save writes'):
         seal(b'no archive')
 

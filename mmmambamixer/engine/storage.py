@@ -52,8 +52,10 @@ def is_complete(path: str | os.PathLike) -> bool | None:
         tail = file.read()
         comment = tail[-COMMENT:]
         if not re.fullmatch(MARK + rb'[0-9a-f]{64}', comment):
-            # Without a comment the archive ends with its end record.
-            return None if tail[-END:][:4] == b'PK\x05\x06' else False
+            file.seek(0)
+            whole = tail[-END:][:4] == b'PK\x05\x06'  # ends as one without a comment
+            old = size and file.read(2) != b'PK'  # no archive: older than torch 1.6
+            return None if whole or old else False
         file.seek(0)
         digest, left = hashlib.sha256(), size - COMMENT
         while left:
