@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from .images import read_picture
-from .sheet import Cell, draw_sheet, spread
+from .sheet import Cell, draw_sheet, spread, thumbnail
 
 BATCH_SIZE = 64
 SHOWN = 60
@@ -50,7 +50,7 @@ def cell(item: dict) -> Cell:
     if truth is not None:
         text += f'\ntruth {truth}'
     color = 'black' if truth in (None, item['label']) else 'red'
-    return Cell(read_picture(Path(item['image'])), text, color)
+    return Cell(thumbnail(read_picture(Path(item['image']))), text, color)
 
 
 def choose_shown(results: list[dict], count: int) -> list[dict]:

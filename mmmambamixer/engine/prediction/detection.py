@@ -12,13 +12,13 @@ from mmdet.structures.mask import encode_mask_results
 from mmdet.visualization import DetLocalVisualizer
 
 from .images import read_picture
-from .sheet import Cell, draw_sheet, spread
+from .sheet import Cell, draw_sheet, spread, thumbnail
 
 BATCH_SIZE = 1
 SHOWN = 12
-PAIRS = 3
+PAIRS = 2
 """Images of a row of the sheet, each beside its overlay."""
-SIDE = 480
+SIDE = 800
 """Smaller pictures are enlarged by a whole factor to this side, so that text fits."""
 
 
@@ -64,12 +64,13 @@ def write(
         told = ', '.join(f'{n} {name}' for name, n in counts.most_common(4)) or 'none'
         told += ', ...' if len(counts) > 4 else ''
         overlay = read_picture(out / 'overlays' / names[path])
-        cells += [Cell(read_picture(path), path.name), Cell(overlay, told)]
+        picture = thumbnail(read_picture(path))
+        cells += [Cell(picture, path.name), Cell(thumbnail(overlay), told)]
     if cells:
         pairs = min(PAIRS, len(shown))
         title = line if len(shown) == len(drawn) else f'{line}; {len(shown)} shown'
         sheet = out / 'predictions.png'
-        draw_sheet(cells, sheet, title, columns=2 * pairs, side=2.6)
+        draw_sheet(cells, sheet, title, columns=2 * pairs, side=4)
     return line
 
 
@@ -116,7 +117,7 @@ def draw(
     instances = sample.pred_instances
     instances = instances[instances.scores >= threshold]
     if times > 1:
-        picture = mmcv.imrescale(picture, float(times), interpolation='bicubic')
+        picture = mmcv.imrescale(picture, float(times), interpolation='bilinear')
         instances.bboxes = instances.bboxes * times
         if 'masks' in instances:
             masks = instances.masks.repeat_interleave(times, 1)

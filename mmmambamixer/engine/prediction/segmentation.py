@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-import mmcv
 import numpy as np
 from matplotlib.patches import Patch
 from mmseg.structures import SegDataSample
@@ -12,15 +11,14 @@ from mmseg.visualization import SegLocalVisualizer
 from PIL import Image
 
 from .images import read_picture
-from .sheet import Cell, draw_sheet, spread
+from .sheet import Cell, draw_sheet, spread, thumbnail
 
 BATCH_SIZE = 1
 SHOWN = 12
-PAIRS = 3
+PAIRS = 2
 """Images of a row of the sheet, each beside its overlay."""
 LEGEND = 24
 """Classes that a legend names, the largest first."""
-THUMBNAIL = 400
 
 
 def write(
@@ -74,7 +72,7 @@ def write(
         columns = 2 * min(PAIRS, len(on_sheet))
         sheet, title = out / 'predictions.png', line + shown
         handles = legend(mean, meta)
-        draw_sheet(cells, sheet, title, columns=columns, side=2.6, handles=handles)
+        draw_sheet(cells, sheet, title, columns=columns, side=4, handles=handles)
     return line
 
 
@@ -118,8 +116,3 @@ def legend(shares: dict[str, float], meta: dict) -> list[Patch]:
         Patch(color=np.array(colors[name]) / 255, label=f'{name} {share:.1%}')
         for name, share in list(shares.items())[:LEGEND]
     ]
-
-
-def thumbnail(picture: np.ndarray) -> np.ndarray:
-    scale = min(1.0, THUMBNAIL / max(picture.shape[:2]))
-    return mmcv.imrescale(picture, scale) if scale < 1 else picture
