@@ -13,7 +13,7 @@ import torch
 pytest.importorskip('mmpretrain')
 pytest.importorskip('sklearn')
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 DEMO = ROOT / 'configs/demo/vim2_digits.py'
 CONFIG = """
 _base_ = {demo!r}
