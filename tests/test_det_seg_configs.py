@@ -202,27 +202,35 @@ class StopAfterOneStep(Hook):
         runner.train_loop.stop_training = True
 
 
-def toy_loader(scope: str) -> DataLoader:
-    shapes = [(3, 64, 96), (3, 96, 64)]
-    batch = demo_mm_inputs(2, shapes, num_items=[2, 1], num_classes=2, with_mask=True)
-    if scope == 'mmseg':
-        labels = torch.randint(2, (2, 1, 64, 64))
+def toy_loader(config: Config) -> DataLoader:
+    """Return two images; all that is on them is of the first class."""
+    if config.default_scope == 'mmdet':
+        shapes = [(3, 64, 96), (3, 96, 64)]
+        batch = demo_mm_inputs(2, shapes, num_items=[2, 1], with_mask=True)
+        for sample in batch['data_samples']:
+            sample.gt_instances.labels.zero_()
+    else:
+        height, width = config.model.data_preprocessor.size
+        labels = torch.zeros(2, 1, height, width, dtype=torch.long)
         samples = [SegDataSample(gt_sem_seg=PixelData(data=label)) for label in labels]
-        images = list(torch.randint(256, (2, 3, 64, 64), dtype=torch.uint8))
+        images = list(torch.randint(256, (2, 3, height, width), dtype=torch.uint8))
         batch = dict(inputs=images, data_samples=samples)
-    return DataLoader([batch], batch_size=None, collate_fn=lambda batch: batch)
+    return DataLoader([batch], collate_fn=lambda batches: batches[0])
 
 
 def shrink(config: Config) -> None:
     """Give a large config a tiny backbone and narrow heads."""
     model, dims = config.model, list(TINY['embed_dims'])
     model.backbone.arch = TINY
-    if 'neck' in model:
-        model.neck.in_channels = [dims[i] for i in model.backbone.out_indices]
+    if config.default_scope == 'mmseg':
+        model.data_preprocessor.size = (64, 64)
+        model.decode_head.update(in_channels=dims, channels=16)
+        model.auxiliary_head.update(in_channels=dims[2], channels=16)
         return
-    model.data_preprocessor.size = (64, 64)
-    model.decode_head.update(in_channels=dims, channels=16)
-    model.auxiliary_head.update(in_channels=dims[2], channels=16)
+    model.neck.in_channels = [dims[i] for i in model.backbone.out_indices]
+    heads = model.get('roi_head', dict(bbox_head=[]))['bbox_head']
+    for head in heads if isinstance(heads, list) else [heads]:
+        head.fc_out_channels = 16
 
 
 @pytest.mark.parametrize('name', CONFIGS)
@@ -238,7 +246,7 @@ def test_one_step_of_the_real_run(name, tmp_path):
     if name in LARGE:
         shrink(config)
     runner = build_runner(config)
-    runner._train_dataloader = toy_loader(config.default_scope)
+    runner._train_dataloader = toy_loader(config)
     step = StopAfterOneStep()
     runner.register_hook(step)
     before = [p.detach().clone() for p in runner.model.backbone.parameters()]
