@@ -15,6 +15,7 @@ from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.registry import RUNNERS
 
 from .check_model import check_channels, check_num_classes
+from .cpu_ranks import check_norms, join_ranks
 from .samples import inner_datasets, watch_samples
 
 CLASSIFICATION = 'mmpretrain'
@@ -155,7 +156,9 @@ def build_runner(config: Config):
         ValueError: If neck or heads do not fit the backbone.
     """
     config.setdefault('runner_type', 'PlainCheckpointRunner')
+    join_ranks(config)
     runner = RUNNERS.build(config)
+    check_norms(config, runner.model)
     check_channels(runner.model)
     return runner
 
