@@ -232,22 +232,3 @@ def test_imagenet_recipe(name):
     assert (warm_up.type, warm_up.end) == ('LinearLR', 20)
     assert (cosine.type, cosine.begin) == ('CosineAnnealingLR', 20)
     assert [hook.type for hook in config.custom_hooks] == ['EMAHook']
-
-
-def test_the_index_imports_every_model_page():
-    pages = (path.relative_to(ROOT) for path in ROOT.glob('configs/*/metafile.yml'))
-    index = yaml.safe_load((ROOT / 'model-index.yml').read_text())
-    assert index['Import'] == sorted(page.as_posix() for page in pages)
-
-
-def test_model_pages_list_every_imagenet_config():
-    assert sorted(LISTED) == sorted(IMAGENET)
-    for path, page in PAGES.items():
-        (collection,) = page['Collections']
-        assert (ROOT / collection['README']).is_file()
-        for model in page['Models']:
-            assert model['Name'] == Path(model['Config']).stem
-            assert model['In Collection'] == collection['Name']
-            assert model['Weights'] is None, (
-                f'{path} names weights; nothing is published'
-            )
