@@ -25,27 +25,20 @@ from report import environment
 ROOT = Path(__file__).parents[1]
 
 
-class Network(NamedTuple):
-    """What a suite trains: a config with, beside the seed, some options."""
-
-    title: str
-    config: str
-    seeds: tuple[int, ...]
-    options: tuple[str, ...] = ()
-
-
 class Suite(NamedTuple):
     """Networks that are compared with each other.
 
     Args:
+        config: The config of a network, by its name.
         metrics: The key of a metric in the log, by its heading in the table.
         to_percent: Factor from the log to per cent.
-        networks: By the names of their work folders.
+        networks: What a network is and its seeds, by its name.
     """
 
+    config: str
     metrics: dict[str, str]
-    to_percent: float
-    networks: dict[str, Network]
+    to_percent: int
+    networks: dict[str, tuple[str, tuple[int, ...]]]
 
 
 TOP1 = {'top1': 'accuracy/top1'}
@@ -55,68 +48,45 @@ AP = {
     'mask AP': 'coco/segm_mAP',
     'mask AP50': 'coco/segm_mAP_50',
 }
-DEMO = 'configs/demo/{}_digits.py'
-EUROSAT = 'configs/eurosat/{}_eurosat.py'
-NUCLEI = 'configs/nuclei/mask-rcnn_{}_nuclei.py'
-COCO_FREE53 = 'configs/coco_free53/mask-rcnn_{}_coco-free53.py'
 SUITES = {
     'demo': Suite(
+        config='configs/demo/{}_digits.py',
         metrics=TOP1,
         to_percent=1,
-        networks={'vim2': Network('ViM2 of the demo', DEMO.format('vim2'), (0, 1, 2))},
+        networks={'vim2': ('ViM2 of the demo', (0, 1, 2))},
     ),
     'eurosat': Suite(
+        config='configs/eurosat/{}_eurosat.py',
         metrics=TOP1,
         to_percent=1,
         networks={
-            name: Network(title, EUROSAT.format(name), seeds)
-            for name, title, seeds in (
-                ('vim2', 'ViM2: four channel scans, averaging', (0, 1)),
-                ('resnet18', 'ResNet-18 (stock mmpretrain)', (0, 1)),
-                ('vim2-token-only', 'token mixers only', (0,)),
-                ('vim2-mlp', 'ViM2-MLP: MLP, no averaging', (0,)),
-                ('vim2-scans1', 'one channel scan', (0,)),
-                ('vim2-scans2', 'two channel scans', (0,)),
-                ('vim2-no-averaging', 'no averaging', (0,)),
-            )
+            'vim2': ('ViM2: four channel scans, averaging', (0, 1)),
+            'resnet18': ('ResNet-18 (stock mmpretrain)', (0, 1)),
+            'vim2-token-only': ('token mixers only', (0,)),
+            'vim2-mlp': ('ViM2-MLP: MLP, no averaging', (0,)),
+            'vim2-scans1': ('one channel scan', (0,)),
+            'vim2-scans2': ('two channel scans', (0,)),
+            'vim2-no-averaging': ('no averaging', (0,)),
         },
     ),
     'nuclei': Suite(
+        config='configs/nuclei/mask-rcnn_{}_nuclei.py',
         metrics=AP,
         to_percent=100,
         networks={
-            name + suffix: Network(title + what, NUCLEI.format(name), seeds, options)
-            for name, title in (
-                ('vim2', 'ViM2'),
-                ('resnet18', 'ResNet-18, 20 channels (stock mmdet)'),
-            )
-            for suffix, what, seeds, options in (
-                ('', '', (0, 1, 2), ()),
-                ('-lr2e-3', ', lr 2e-3', (0,), ('optim_wrapper.optimizer.lr=2e-3',)),
-            )
+            'vim2': ('ViM2', (0, 1)),
+            'resnet18': ('ResNet-18 of 20 channels (stock mmdet)', (0, 1)),
         },
     ),
     'coco_free53': Suite(
+        config='configs/coco_free53/mask-rcnn_{}_coco-free53.py',
         metrics={
             f'{heading}, {part}': f'{part}/{key}'
             for part in ('train', 'val')
             for heading, key in AP.items()
         },
         to_percent=100,
-        networks={
-            'vim2': Network('from scratch', COCO_FREE53.format('vim2'), (0,)),
-            'vim2-pretrained': Network(
-                'backbone from nuclei',
-                COCO_FREE53.format('vim2'),
-                (0,),
-                (
-                    'model.backbone.init_cfg.type=Pretrained',
-                    'model.backbone.init_cfg.prefix=backbone.',
-                    'model.backbone.init_cfg.checkpoint='
-                    'work_dirs/nuclei/vim2-seed0/epoch_12.pth',
-                ),
-            ),
-        },
+        networks={'vim2': ('ViM2', (0,))},
     ),
 }
 
@@ -129,12 +99,8 @@ class Run(NamedTuple):
     seed: int
 
     @property
-    def network(self) -> Network:
-        return SUITES[self.suite].networks[self.name]
-
-    @property
-    def config(self) -> Config:
-        return Config.fromfile(ROOT / self.network.config)
+    def config(self) -> str:
+        return SUITES[self.suite].config.format(self.name)
 
     @property
     def folder(self) -> Path:
@@ -146,7 +112,7 @@ class Run(NamedTuple):
         return [json.loads(line) for line in logs[-1].open()] if logs else []
 
     def epochs(self) -> int:
-        return self.config.train_cfg.max_epochs
+        return Config.fromfile(ROOT / self.config).train_cfg.max_epochs
 
     def metrics(self) -> dict[str, float] | None:
         """Return the metrics in per cent after the last epoch, None without a log."""
@@ -162,7 +128,7 @@ class Run(NamedTuple):
 
     def parameters(self) -> dict[str, int]:
         """Return the number of parameters of the whole model and of its backbone."""
-        config = self.config
+        config = Config.fromfile(ROOT / self.config)
         init_default_scope(config.default_scope)
         model = MODELS.build(config.model)
         parts = dict(parameters=model, backbone_parameters=model.backbone)
@@ -173,9 +139,9 @@ class Run(NamedTuple):
 
     def train(self) -> None:
         print(f'{self.name} seed {self.seed}: log in {self.folder}.log', flush=True)
-        command = [sys.executable, 'tools/train.py', self.network.config]
-        command += ['--work-dir', str(self.folder), '--cfg-options']
-        command += [f'randomness.seed={self.seed}', *self.network.options]
+        command = [sys.executable, 'tools/train.py', self.config]
+        command += ['--work-dir', str(self.folder)]
+        command += ['--cfg-options', f'randomness.seed={self.seed}']
         self.folder.parent.mkdir(parents=True, exist_ok=True)
         with open(f'{self.folder}.log', 'w') as log:
             subprocess.run(
@@ -192,8 +158,8 @@ class Run(NamedTuple):
 def runs(suite: str) -> list[Run]:
     return [
         Run(suite, name, seed)
-        for name, network in SUITES[suite].networks.items()
-        for seed in network.seeds
+        for name, (_, seeds) in SUITES[suite].networks.items()
+        for seed in seeds
     ]
 
 
@@ -216,9 +182,8 @@ def table(suite: str) -> None:
             continue
         rows.append(
             dict(
-                config=run.network.config,
-                options=run.network.options,
-                network=run.network.title,
+                config=run.config,
+                network=SUITES[suite].networks[run.name][0],
                 seed=run.seed,
                 epochs=run.epochs(),
                 **run.parameters(),
