@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 from PIL import Image
 
 pytest.importorskip('mmdet')
@@ -17,7 +18,7 @@ from mmmambamixer.engine.prediction.images import (
     read_picture,
     result_names,
 )
-from mmmambamixer.engine.prediction.model import make_palette
+from mmmambamixer.engine.prediction.model import dataset_meta, make_palette
 from mmmambamixer.engine.prediction.sheet import spread
 
 
@@ -99,6 +100,16 @@ def test_a_checkpoint_without_classes_takes_those_of_the_config(
     call('predict.py', *args, '--out', 'out')
     (result,) = json.loads((tmp_path / 'out/predictions.json').read_text())
     assert set(result['shares']) <= {'ground', 'square', 'stripe'}
+
+
+def test_classes_may_come_from_the_class_of_the_dataset():
+    dataset = dict(type='ADE20KDataset', pipeline=[])
+    wrapped = dict(type='RepeatDataset', times=2, dataset=dataset)
+    config = dict(default_scope='mmseg', test_dataloader=dict(dataset=wrapped))
+    meta = dataset_meta(Config(config))
+    assert len(meta['classes']) == len(meta['palette']) == 150
+    dataset['metainfo'] = dict(classes=('wall',))
+    assert dataset_meta(Config(config))['classes'] == ('wall',)
 
 
 def test_a_checkpoint_of_other_classes_is_refused(configs, trained, tmp_path, call):

@@ -96,9 +96,12 @@ def test_dataset(config: Config) -> ConfigDict:
 
 
 def dataset_meta(config: Config) -> dict:
+    """Return the `metainfo` of the config's test dataset over that of its class."""
     dataset = test_dataset(config)
     kind = dataset.type
-    kind = DATASETS.get(kind) if isinstance(kind, str) else kind
+    if isinstance(kind, str):
+        with DATASETS.switch_scope_and_registry(config.default_scope) as registry:
+            kind = registry.get(kind)
     return {**getattr(kind, 'METAINFO', {}), **(dataset.get('metainfo') or {})}
 
 
