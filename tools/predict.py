@@ -20,6 +20,7 @@ import argparse
 from importlib import import_module
 from pathlib import Path
 
+import numpy as np
 import torch
 
 import mmmambamixer.compat  # noqa: F401  (safe checkpoints, `mmdet::` bases)
@@ -64,6 +65,7 @@ def main() -> None:
         task = import_module(f'mmmambamixer.engine.prediction.{TASKS[scope]}')
         model = load_model(config, args.checkpoint, args.device)
         args.out.mkdir(parents=True, exist_ok=True)
+        np.random.seed(0)  # mmdet draws the shades of masks
         size = task.BATCH_SIZE if args.batch_size is None else args.batch_size
         line = task.write(
             predictions(config, model, images, size),

@@ -1,6 +1,7 @@
 """Data and models that do not fit: one sentence, before or while training."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import pytest
 from PIL import Image
 
 from mmmambamixer.engine.check_data import check_coco_classes, coco_categories
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -180,4 +183,17 @@ def test_a_subset_of_the_categories_is_fine(tmp_path):
     check_coco_classes(dataset, str(path), 'mmdet')
     with pytest.raises(ValueError, match='order cat, cow, the config in cow, cat'):
         dataset = dict(dataset, metainfo=dict(classes=('cow', 'cat')))
+        check_coco_classes(dataset, str(path), 'mmdet')
+
+
+def test_the_classes_of_coco_are_in_the_order_of_its_file():
+    """The default classes, on a file in COCO's own form."""
+    pytest.importorskip('mmdet')
+    data = Path(os.environ.get('MMMAMBAMIXER_DATA', ROOT.parent / 'shared' / 'data'))
+    path = data / 'ci_mini/coco/annotations/instances_train2017.json'
+    if not path.is_file():
+        pytest.skip(f'no {path}')
+    check_coco_classes(dict(type='CocoDataset'), str(path), 'mmdet')
+    dataset = dict(type='CocoDataset', metainfo=dict(classes=('persons',)))
+    with pytest.raises(ValueError, match=r'the classes persons, but .* person,'):
         check_coco_classes(dataset, str(path), 'mmdet')

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -135,12 +136,16 @@ def test_curves_are_drawn_from_the_log(place, trained):
         tool.draw(tool.read_log(trained), 'accuracy/top5', place / 'x.png')
 
 
-def test_the_config_runs_under_mmpretrains_own_train_tool(place):
+def test_the_config_runs_under_mmpretrains_own_tools(place):
     import mmpretrain
 
-    stock = Path(mmpretrain.__file__).parent / '.mim/tools/train.py'
-    run(stock, 'config.py', '--work-dir', 'stock', cwd=place)
+    stock = Path(mmpretrain.__file__).parent / '.mim/tools'
+    run(stock / 'train.py', 'config.py', '--work-dir', 'stock', cwd=place)
     torch.load(place / 'stock/epoch_1.pth', weights_only=True)
+    args = ['config.py', 'stock/epoch_1.pth', '--out', 'stock/metrics.json']
+    args += ['--out-item', 'metrics', '--work-dir', 'stock']
+    run(stock / 'test.py', *args, cwd=place)
+    assert 'accuracy/top1' in json.loads((place / 'stock/metrics.json').read_text())
 
 
 def make_config(monkeypatch, place: Path, *args: object):
@@ -155,6 +160,9 @@ def test_options_of_the_command_line(place, monkeypatch):
     assert config.work_dir == os.path.join('work_dirs', 'config')
     assert config.train_dataloader.collate_fn.type == 'default_collate'
     assert not config.auto_scale_lr.get('enable')
+
+    wrapper = make_config(monkeypatch, place, '--amp').optim_wrapper
+    assert wrapper.type == 'AmpOptimWrapper' and wrapper.loss_scale == 'dynamic'
 
     flags = ['--no-validate', '--auto-scale-lr', '--no-pin-memory', '--resume']
     options = ['--cfg-options', 'train_dataloader.batch_size=2']
@@ -221,6 +229,17 @@ def test_wrong_input_ends_in_one_sentence(
         load_tool(tool).main()
     assert str(end.value.code).startswith('error: ')
     assert sentence in str(end.value.code)
+
+
+def test_an_unreadable_image_is_named_while_training(place, tmp_path, monkeypatch):
+    shutil.copytree(place / 'digits', tmp_path / 'digits')
+    bad = min((tmp_path / 'digits/train/0').iterdir())  # its index is in every run
+    bad.write_bytes(b'')
+    options = [f'train_dataloader.dataset.data_root={tmp_path / "digits"}']
+    argv = ['train.py', str(place / 'config.py'), '--work-dir', str(tmp_path / 'run')]
+    monkeypatch.setattr(sys, 'argv', [*argv, '--cfg-options', *options])
+    with pytest.raises(SystemExit, match=f'^error: the image {bad} can not be read'):
+        load_tool('train.py').main()
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason='there is a GPU')

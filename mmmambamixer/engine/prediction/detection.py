@@ -61,7 +61,7 @@ def write(
     shown = spread(list(drawn), show)
     for path in shown:
         counts = Counter(drawn[path])
-        told = ', '.join(f'{n} {name}' for name, n in counts.most_common(4)) or 'none'
+        told = ', '.join(f'{n} x {name}' for name, n in counts.most_common(4)) or 'none'
         told += ', ...' if len(counts) > 4 else ''
         overlay = read_picture(out / 'overlays' / names[path])
         picture = thumbnail(read_picture(path))

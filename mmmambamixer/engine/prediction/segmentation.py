@@ -60,7 +60,9 @@ def write(
         pair = [Cell(picture, path.name), Cell(visualizer.get_image(), 'prediction')]
         overlay = out / 'overlays' / names[path]
         overlay.parent.mkdir(parents=True, exist_ok=True)
-        draw_sheet(pair, overlay, '', columns=2, side=5, handles=legend(shares, meta))
+        side = min(max(picture.shape[1] / 100, 5), 15)  # inches of 100 pixels
+        patches = legend(shares, meta)
+        draw_sheet(pair, overlay, '', columns=2, side=side, handles=patches)
         if path in on_sheet:
             cells += [Cell(thumbnail(cell.picture), cell.title) for cell in pair]
     (out / 'predictions.json').write_text(json.dumps(results, indent=1) + '\n')
