@@ -21,7 +21,6 @@ from .samples import inner_datasets, watch_samples
 CLASSIFICATION = 'mmpretrain'
 """Scope whose tools add defaults to every dataloader."""
 
-
 EMPTY = 'need at least one array to concatenate'
 """What MMEngine says when it packs a data set without images."""
 

@@ -42,19 +42,6 @@ def load_tool(name: str):
     return module
 
 
-def run(*command: object, cwd: Path) -> str:
-    result = subprocess.run(
-        [sys.executable, *map(str, command)],
-        cwd=cwd,
-        env=dict(os.environ, OMP_NUM_THREADS='1'),
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-4000:]
-    return result.stdout + result.stderr
-
-
 @pytest.fixture(scope='module')
 def place(tmp_path_factory) -> Path:
     """A folder with digits and a config of a very small ViM2."""
@@ -66,7 +53,7 @@ def place(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope='module')
-def trained(place) -> Path:
+def trained(place, run) -> Path:
     """The work dir after one epoch."""
     run(ROOT / 'tools/train.py', 'config.py', '--work-dir', 'run', cwd=place)
     return place / 'run'
@@ -79,7 +66,7 @@ def test_training_leaves_a_checkpoint_of_plain_data(trained):
     assert Path((trained / 'last_checkpoint').read_text()).name == 'epoch_1.pth'
 
 
-def test_resume_goes_on_with_log_and_optimizer(place, trained):
+def test_resume_goes_on_with_log_and_optimizer(place, trained, run):
     options = ['train_cfg.max_epochs=2', 'work_dir=resumed']
     command = [
         'config.py',
@@ -100,7 +87,7 @@ def test_resume_goes_on_with_log_and_optimizer(place, trained):
     assert len(losses) == 6 and torch.equal(losses[:3], start)
 
 
-def test_test_reports_the_accuracy_that_predict_counts(place, trained):
+def test_test_reports_the_accuracy_that_predict_counts(place, trained, run):
     checkpoint = trained / 'epoch_1.pth'
     out = ['--out', 'metrics.json', '--out-item', 'metrics', '--work-dir', 'tested']
     whole = ['--cfg-options', 'test_dataloader.dataset.indices=None']
@@ -128,7 +115,7 @@ def test_test_reports_the_accuracy_that_predict_counts(place, trained):
     assert (place / 'predicted/predictions.png').stat().st_size > 1000
 
 
-def test_curves_are_drawn_from_the_log(place, trained):
+def test_curves_are_drawn_from_the_log(place, trained, run):
     run(ROOT / 'tools/plot_curves.py', trained, cwd=place)
     assert (trained / 'curves.png').read_bytes().startswith(b'\x89PNG')
     with pytest.raises(ValueError, match='no accuracy/top5, only accuracy/top1'):
@@ -136,7 +123,7 @@ def test_curves_are_drawn_from_the_log(place, trained):
         tool.draw(tool.read_log(trained), 'accuracy/top5', place / 'x.png')
 
 
-def test_the_config_runs_under_mmpretrains_own_tools(place):
+def test_the_config_runs_under_mmpretrains_own_tools(place, run):
     import mmpretrain
 
     stock = Path(mmpretrain.__file__).parent / '.mim/tools'
