@@ -3,10 +3,10 @@
     python benchmarks/trainings.py SUITE run [--jobs 2] [--only NAME ...]
     python benchmarks/trainings.py SUITE table
 
-`run` trains every (config, seed) of the suite that has no finished log yet, each on one
-thread; `table` reads the logs, writes benchmarks/results/SUITE.json (a row for each
-run, with machine, versions and commit) and prints a table. The accuracy is that of the
-last epoch, never the best one.
+`run` trains every (network, seed) of the suite that has no finished log yet, each on
+one thread; `table` reads the logs, writes benchmarks/results/SUITE.json (a row for each
+run, with machine, versions and commit) and prints a table. The metrics, in per cent,
+are those after the last epoch, never the best ones.
 """
 
 import argparse
@@ -18,27 +18,76 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-import mmpretrain.models  # noqa: F401
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from report import environment
 
 ROOT = Path(__file__).parents[1]
-CONFIGS = {
-    'demo': 'configs/demo/{}_digits.py',
-    'eurosat': 'configs/eurosat/{}_eurosat.py',
+
+
+class Suite(NamedTuple):
+    """Networks that are compared with each other.
+
+    Args:
+        config: The config of a network, by its name.
+        metrics: The key of a metric in the log, by its heading in the table.
+        to_percent: Factor from the log to per cent.
+        networks: What a network is and its seeds, by its name.
+    """
+
+    config: str
+    metrics: dict[str, str]
+    to_percent: int
+    networks: dict[str, tuple[str, tuple[int, ...]]]
+
+
+TOP1 = {'top1': 'accuracy/top1'}
+AP = {
+    'box AP': 'coco/bbox_mAP',
+    'box AP50': 'coco/bbox_mAP_50',
+    'mask AP': 'coco/segm_mAP',
+    'mask AP50': 'coco/segm_mAP_50',
 }
-RUNS = {  # suite: {name of the config: (what it is, seeds)}
-    'demo': {'vim2': ('ViM2 of the demo', (0, 1, 2))},
-    'eurosat': {
-        'vim2': ('ViM2: four channel scans, averaging', (0, 1)),
-        'resnet18': ('ResNet-18 (stock mmpretrain)', (0, 1)),
-        'vim2-token-only': ('token mixers only', (0,)),
-        'vim2-mlp': ('ViM2-MLP: MLP, no averaging', (0,)),
-        'vim2-scans1': ('one channel scan', (0,)),
-        'vim2-scans2': ('two channel scans', (0,)),
-        'vim2-no-averaging': ('no averaging', (0,)),
-    },
+SUITES = {
+    'demo': Suite(
+        config='configs/demo/{}_digits.py',
+        metrics=TOP1,
+        to_percent=1,
+        networks={'vim2': ('ViM2 of the demo', (0, 1, 2))},
+    ),
+    'eurosat': Suite(
+        config='configs/eurosat/{}_eurosat.py',
+        metrics=TOP1,
+        to_percent=1,
+        networks={
+            'vim2': ('ViM2: four channel scans, averaging', (0, 1)),
+            'resnet18': ('ResNet-18 (stock mmpretrain)', (0, 1)),
+            'vim2-token-only': ('token mixers only', (0,)),
+            'vim2-mlp': ('ViM2-MLP: MLP, no averaging', (0,)),
+            'vim2-scans1': ('one channel scan', (0,)),
+            'vim2-scans2': ('two channel scans', (0,)),
+            'vim2-no-averaging': ('no averaging', (0,)),
+        },
+    ),
+    'nuclei': Suite(
+        config='configs/nuclei/mask-rcnn_{}_nuclei.py',
+        metrics=AP,
+        to_percent=100,
+        networks={
+            'vim2': ('ViM2', (0, 1)),
+            'resnet18': ('ResNet-18 of 20 channels (stock mmdet)', (0, 1)),
+        },
+    ),
+    'coco_free53': Suite(
+        config='configs/coco_free53/mask-rcnn_{}_coco-free53.py',
+        metrics={
+            f'{heading}, {part}': f'{part}/{key}'
+            for part in ('train', 'val')
+            for heading, key in AP.items()
+        },
+        to_percent=100,
+        networks={'vim2': ('ViM2', (0,))},
+    ),
 }
 
 
@@ -51,7 +100,7 @@ class Run(NamedTuple):
 
     @property
     def config(self) -> str:
-        return CONFIGS[self.suite].format(self.name)
+        return SUITES[self.suite].config.format(self.name)
 
     @property
     def folder(self) -> Path:
@@ -62,19 +111,31 @@ class Run(NamedTuple):
         logs = sorted(self.folder.glob('*/vis_data/scalars.json'))
         return [json.loads(line) for line in logs[-1].open()] if logs else []
 
-    def accuracies(self) -> dict[int, float]:
-        """Return the test accuracy in per cent after each epoch that was tested."""
-        lines = self.scalars()
-        return {x['step']: x['accuracy/top1'] for x in lines if 'accuracy/top1' in x}
-
     def epochs(self) -> int:
         return Config.fromfile(ROOT / self.config).train_cfg.max_epochs
 
-    def parameters(self) -> int:
-        """Return the number of parameters of the whole classifier."""
-        init_default_scope('mmpretrain')
-        model = MODELS.build(Config.fromfile(ROOT / self.config).model)
-        return sum(p.numel() for p in model.parameters())
+    def metrics(self) -> dict[str, float] | None:
+        """Return the metrics in per cent after the last epoch, None without a log."""
+        suite = SUITES[self.suite]
+        for line in self.scalars():
+            tested = all(key in line for key in suite.metrics.values())
+            if tested and line['step'] == self.epochs():
+                return {
+                    heading: round(suite.to_percent * line[key], 2)
+                    for heading, key in suite.metrics.items()
+                }
+        return None
+
+    def parameters(self) -> dict[str, int]:
+        """Return the number of parameters of the whole model and of its backbone."""
+        config = Config.fromfile(ROOT / self.config)
+        init_default_scope(config.default_scope)
+        model = MODELS.build(config.model)
+        parts = dict(parameters=model, backbone_parameters=model.backbone)
+        return {
+            name: sum(p.numel() for p in part.parameters())
+            for name, part in parts.items()
+        }
 
     def train(self) -> None:
         print(f'{self.name} seed {self.seed}: log in {self.folder}.log', flush=True)
@@ -91,13 +152,13 @@ class Run(NamedTuple):
                 env={**os.environ, 'OMP_NUM_THREADS': '1'},
                 check=True,
             )
-        print(f'{self.name} seed {self.seed}: {self.accuracies()}', flush=True)
+        print(f'{self.name} seed {self.seed}: {self.metrics()}', flush=True)
 
 
 def runs(suite: str) -> list[Run]:
     return [
         Run(suite, name, seed)
-        for name, (_, seeds) in RUNS[suite].items()
+        for name, (_, seeds) in SUITES[suite].networks.items()
         for seed in seeds
     ]
 
@@ -106,7 +167,7 @@ def train(suite: str, jobs: int, only: list[str]) -> None:
     todo = [
         run
         for run in runs(suite)
-        if (not only or run.name in only) and run.epochs() not in run.accuracies()
+        if (not only or run.name in only) and run.metrics() is None
     ]
     with ThreadPoolExecutor(jobs) as pool:
         list(pool.map(Run.train, todo))
@@ -115,45 +176,57 @@ def train(suite: str, jobs: int, only: list[str]) -> None:
 def table(suite: str) -> None:
     rows = []
     for run in runs(suite):
-        top1 = run.accuracies().get(run.epochs())
-        if top1 is None:
+        metrics = run.metrics()
+        if metrics is None:
             print(f'{run.name} seed {run.seed}: no finished log', file=sys.stderr)
             continue
         rows.append(
             dict(
                 config=run.config,
-                network=RUNS[suite][run.name][0],
+                network=SUITES[suite].networks[run.name][0],
                 seed=run.seed,
                 epochs=run.epochs(),
-                parameters=run.parameters(),
-                top1=round(top1, 2),
+                **run.parameters(),
+                **metrics,
             )
         )
     report = dict(command=f'python benchmarks/trainings.py {suite} table')
     report |= environment() | dict(threads=1, rows=rows)
     results = ROOT / 'benchmarks' / 'results' / f'{suite}.json'
     results.write_text(json.dumps(report, indent=1) + '\n')
-    print('| network | parameters | top-1, each seed | mean |\n|---|--:|--:|--:|')
+    print(markdown(rows, list(SUITES[suite].metrics)))
+
+
+def markdown(rows: list[dict], headings: list[str]) -> str:
+    """Return a table: a line for each network, with the metrics of every seed."""
+    lines = [
+        f'| network | parameters | {" | ".join(headings)} |',
+        f'|---|--:|{"--:|" * len(headings)}',
+    ]
     for network in dict.fromkeys(row['network'] for row in rows):
         mine = [row for row in rows if row['network'] == network]
-        values = [row['top1'] for row in mine]
-        print(
-            f'| {network} | {mine[0]["parameters"] / 1e6:.2f} M '
-            f'| {", ".join(f"{v:.2f}" for v in values)} '
-            f'| {sum(values) / len(values):.2f} |'
-        )
+        cells = [network, f'{mine[0]["parameters"] / 1e6:.2f} M']
+        for heading in headings:
+            values = [row[heading] for row in mine]
+            cell = ', '.join(f'{value:.2f}' for value in values)
+            if len(values) > 1:
+                cell += f' (mean {sum(values) / len(values):.2f})'
+            cells.append(cell)
+        lines.append(f'| {" | ".join(cells)} |')
+    return '\n'.join(lines)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('suite', choices=RUNS)
+    parser.add_argument('suite', choices=SUITES)
     parser.add_argument('action', choices=['run', 'table'])
     parser.add_argument('--jobs', type=int, default=2, help='trainings at a time')
     parser.add_argument('--only', nargs='*', default=[], metavar='NAME')
     args = parser.parse_args()
-    unknown = set(args.only) - set(RUNS[args.suite])
+    names = SUITES[args.suite].networks
+    unknown = set(args.only) - set(names)
     if unknown:
-        parser.error(f'--only takes {list(RUNS[args.suite])}, got {sorted(unknown)}')
+        parser.error(f'--only takes {list(names)}, got {sorted(unknown)}')
     if args.action == 'run':
         train(args.suite, args.jobs, args.only)
     else:

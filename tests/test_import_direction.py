@@ -18,6 +18,7 @@ FORBIDDEN = {
         *FRAMEWORKS,
     },
     'mmmambamixer/models': {'mmmambamixer.engine', 'triton', *FRAMEWORKS},
+    'mmmambamixer/analysis': {'mmengine', 'mmmambamixer.engine', 'triton', *FRAMEWORKS},
     'mmmambamixer/engine': {'mmmambamixer.models', 'mmmambamixer.ops', 'triton'},
     'mmmambamixer': {'ops', 'tests', 'tools', 'configs'},
 }

@@ -14,12 +14,12 @@ from PIL import Image
 from pycocotools import mask as rle
 
 MIN_SIZE = 48
-"""Side of the smallest scene, pixels: its smallest digits still have 9."""
+"""Side of the smallest scene, pixels: its smallest digits still have 12."""
 
-DIGITS = (2, 5)
+DIGITS = (2, 4)
 """Fewest and most digits of a scene."""
 
-HEIGHTS = (0.19, 0.42)
+HEIGHTS = (0.25, 0.55)
 """Smallest and largest height of a digit, as a part of the scene's."""
 
 MIN_VISIBLE = 0.8
@@ -60,7 +60,8 @@ def draw_scene(
     image, brightness = draw_ground(size, generator)
     owner = np.full((size, size), -1, np.int8)
     sources, areas = [], []
-    for source in generator.choice(indices, generator.randint(*DIGITS) + 1, False):
+    fewest, most = DIGITS
+    for source in generator.choice(indices, generator.randint(fewest, most + 1), False):
         height = int(size * np.exp(generator.uniform(*np.log(HEIGHTS))))
         ink = enlarge(digits[source], height)
         colour = choose_colour(brightness, generator)
@@ -104,7 +105,7 @@ def enlarge(digit: np.ndarray, height: int) -> np.ndarray:
     """Return how much ink lies on each pixel, 0 to 1, `(height, height)`."""
     ink = Image.fromarray(digit.astype(np.float32) / 255)
     ink = np.asarray(ink.resize((height, height), Image.Resampling.BICUBIC))
-    return ((ink - 0.3) / 0.4).clip(0, 1)
+    return ((ink - 0.25) / 0.4).clip(0, 1)
 
 
 def write_part(folder: Path, name: str, scenes: list[Scene], labels: np.ndarray) -> int:

@@ -9,33 +9,42 @@ import os
 from copy import deepcopy
 
 import mmengine
-from mmengine.config import Config, ConfigDict, DictAction
-from mmengine.evaluator import DumpResults
+from mmengine.config import Config, ConfigDict
+from mmengine.registry import METRICS
 from mmengine.runner.checkpoint import CheckpointLoader
 
 import mmmambamixer.compat  # noqa: F401  (safe checkpoints, `mmdet::` bases)
 from mmmambamixer.engine import check_state_dict
+from mmmambamixer.engine.check_data import check_data
+from mmmambamixer.engine.check_model import unwrapped
 from mmmambamixer.engine.run_config import (
     CLASSIFICATION,
     build_runner,
-    check_data,
     choose_work_dir,
     fill_dataloaders,
     load_config,
     merge_options,
     one_sentence,
+    open_data,
+    run_parser,
 )
+from mmmambamixer.engine.samples import UnusableSample
+
+OUT_SUFFIXES = dict(
+    pred=('.pkl', '.pickle'), metrics=('.json', '.yaml', '.yml', '.pkl', '.pickle')
+)
+DUMPS = dict(mmdet='mmdet.DumpDetResults')
+"""Metrics that write predictions, by scope; MMEngine's `DumpResults` else."""
+META_KEYS = ('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('config', help='config file')
+    parser = run_parser(__doc__.splitlines()[0], 'test_dataloader.batch_size=8')
     parser.add_argument('checkpoint', help='checkpoint file; it must fit exactly')
-    parser.add_argument('--work-dir', help='folder of logs and metrics')
     parser.add_argument('--out', help='file for the predictions (.pkl) or the metrics')
     parser.add_argument(
         '--out-item',
-        choices=['pred', 'metrics'],
+        choices=OUT_SUFFIXES,
         default='pred',
         help='what to write to --out; metrics go to .json, .yaml or .pkl',
     )
@@ -46,28 +55,22 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--tta',
         action='store_true',
-        help='test-time augmentation; classification flips where the config is silent',
+        help='test-time augmentation; where the config is silent, classifiers and '
+        'detectors see the mirror image too',
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        metavar='KEY=VALUE',
-        help='change settings of the config, as in test_dataloader.batch_size=8',
-    )
-    parser.add_argument(
-        '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none'
-    )
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
     args = parser.parse_args()
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     return args
 
 
 def make_config(args: argparse.Namespace) -> Config:
-    """Return the config with the command line's wishes in it; options come last."""
+    """Return the config with the command line's wishes in it.
+
+    Options are merged before `--tta` wraps the model and changes its pipeline.
+    """
     config = load_config(args.config)
     choose_work_dir(config, args.config, args.work_dir)
+    merge_options(config, args.cfg_options)
     config.launcher = args.launcher
     config.resume, config.load_from = False, args.checkpoint
     if args.show_dir:
@@ -75,7 +78,6 @@ def make_config(args: argparse.Namespace) -> Config:
     if args.tta:
         use_tta(config)
     fill_dataloaders(config)
-    merge_options(config, args.cfg_options)
     return config
 
 
@@ -94,6 +96,10 @@ def draw_predictions(config: Config, folder: str, interval: int, tta: bool) -> N
     else:
         hook.update(draw=True, interval=interval)
         if config.default_scope == 'mmdet':
+            if interval != 1:
+                raise ValueError(
+                    "mmdet's hook draws every test image, so no --interval"
+                )
             hook.test_out_dir = folder
         else:
             config.visualizer.save_dir = folder
@@ -101,9 +107,15 @@ def draw_predictions(config: Config, folder: str, interval: int, tta: bool) -> N
 
 def use_tta(config: Config) -> None:
     """Wrap the model for test-time augmentation and change the pipeline for it."""
-    if config.get('default_scope') == CLASSIFICATION:
+    scope = config.get('default_scope')
+    if scope == CLASSIFICATION:
         config.setdefault('tta_model', dict(type='mmpretrain.AverageClsScoreTTA'))
         config.setdefault('tta_pipeline', flip_pipeline(config))
+    elif scope == 'mmdet':
+        nms = dict(nms=dict(type='nms', iou_threshold=0.5), max_per_img=100)
+        config.setdefault('tta_model', dict(type='DetTTAModel', tta_cfg=nms))
+        keys = dict(meta_keys=(*META_KEYS, 'flip', 'flip_direction'))
+        config.setdefault('tta_pipeline', flip_pipeline(config, **keys))
     if 'tta_model' not in config or 'tta_pipeline' not in config:
         raise ValueError('--tta needs tta_model and tta_pipeline in the config')
     config.model = ConfigDict(**config.tta_model, module=config.model)
@@ -113,25 +125,46 @@ def use_tta(config: Config) -> None:
     dataset.pipeline = config.tta_pipeline
 
 
-def flip_pipeline(config: Config) -> list[dict]:
+def flip_pipeline(config: Config, **pack_options) -> list[dict]:
     """Return the test pipeline, run on the image and on its mirror image."""
     *load, pack = deepcopy(config.test_dataloader.dataset.pipeline)
+    pack.update(pack_options)
     flips = [dict(type='RandomFlip', prob=prob) for prob in (1.0, 0.0)]
     return [*load, dict(type='TestTimeAug', transforms=[flips, [pack]])]
+
+
+def check_out(path: str | None, item: str) -> None:
+    if path and not path.endswith(OUT_SUFFIXES[item]):
+        kinds = ', '.join(OUT_SUFFIXES[item])
+        raise ValueError(f'--out for --out-item {item} ends in {kinds}, got {path}')
+
+
+def check_tta(runner) -> None:
+    if getattr(unwrapped(runner.model), 'with_mask', False):
+        raise ValueError(
+            "mmdet's test-time augmentation merges boxes only, and this model predicts "
+            'masks too: leave out --tta'
+        )
 
 
 def main() -> None:
     args = parse_args()
     with one_sentence():
+        check_out(args.out, args.out_item)
         config = make_config(args)
-        check_data(config, 'test_dataloader')
+        check_data(config, 'test')
         checkpoint = CheckpointLoader.load_checkpoint(args.checkpoint, 'cpu')
         runner = build_runner(config)
+        if args.tta:
+            check_tta(runner)
         check_state_dict(runner.model, checkpoint, args.checkpoint)
-        _ = runner.test_loop  # opens the data set
+        open_data(runner, 'test')
     if args.out and args.out_item == 'pred':
-        runner.test_evaluator.metrics.append(DumpResults(out_file_path=args.out))
-    metrics = runner.test()
+        dump = dict(type=DUMPS.get(config.default_scope, 'DumpResults'))
+        dump = METRICS.build(dict(dump, out_file_path=args.out))
+        runner.test_evaluator.metrics.append(dump)
+    with one_sentence(UnusableSample):
+        metrics = runner.test()
     if args.out and args.out_item == 'metrics':
         mmengine.dump(metrics, args.out)
 

@@ -7,29 +7,32 @@ python tools/train.py CONFIG --work-dir DIR --resume --cfg-options key=value
 import argparse
 import os
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.runner import find_latest_checkpoint
 from mmengine.runner.checkpoint import CheckpointLoader
 
 import mmmambamixer.compat  # noqa: F401  (safe checkpoints, `mmdet::` bases)
 from mmmambamixer.engine import check_state_dict
+from mmmambamixer.engine.check_data import check_data
 from mmmambamixer.engine.run_config import (
     build_runner,
-    check_data,
     choose_work_dir,
     dataloaders,
     fill_dataloaders,
     load_config,
     merge_options,
     one_sentence,
+    open_data,
     require_gpu_for_amp,
+    run_parser,
 )
+from mmmambamixer.engine.samples import UnusableSample
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('config', help='config file')
-    parser.add_argument('--work-dir', help='folder of logs and checkpoints')
+    parser = run_parser(
+        __doc__.splitlines()[0], 'model.backbone.d_state=8 or "a=[1,2]"'
+    )
     parser.add_argument(
         '--resume',
         nargs='?',
@@ -56,17 +59,6 @@ def parse_args() -> argparse.Namespace:
         action='store_true',
         help='start dataloader workers anew each epoch',
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        metavar='KEY=VALUE',
-        help='change settings of the config, as in model.backbone.depth=2 or "a=[1,2]"',
-    )
-    parser.add_argument(
-        '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none'
-    )
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
     args = parser.parse_args()
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     return args
@@ -130,11 +122,12 @@ def main() -> None:
     with one_sentence():
         config = make_config(args)
         require_gpu_for_amp(config)
-        check_data(config, 'train_dataloader', 'val_dataloader')
+        check_data(config, 'train', 'val')
         runner = build_runner(config)
         check_resume(config, runner)
-        _ = runner.train_loop, runner.val_loop  # opens the data sets
-    runner.train()
+        open_data(runner, 'train', 'val')
+    with one_sentence(UnusableSample):
+        runner.train()
 
 
 if __name__ == '__main__':

@@ -11,3 +11,16 @@ custom_imports = dict(
     imports=['mmmambamixer', 'mmmambamixer.compat'], allow_failed_imports=False
 )
 runner_type = 'PlainCheckpointRunner'
+
+# For `optim_wrapper.paramwise_cfg`: only matrices and convolutions decay. A config says
+# `paramwise_cfg={{_base_.decay}}`; it is `ViM2.paramwise_cfg`.
+decay = dict(
+    norm_decay_mult=0.0,
+    bias_decay_mult=0.0,
+    flat_decay_mult=0.0,
+    custom_keys={
+        '.s6.A_log': dict(decay_mult=0.0),
+        '.s6.D': dict(decay_mult=0.0),
+        '.s6.dt_bias': dict(decay_mult=0.0),
+    },
+)

@@ -28,14 +28,5 @@ optim_wrapper = dict(
     optimizer=dict(
         _delete_=True, type='AdamW', lr=1e-4, betas=(0.9, 0.999), weight_decay=0.05
     ),
-    paramwise_cfg=dict(
-        norm_decay_mult=0.0,
-        bias_decay_mult=0.0,
-        flat_decay_mult=0.0,
-        custom_keys={
-            '.s6.A_log': dict(decay_mult=0.0),
-            '.s6.D': dict(decay_mult=0.0),
-            '.s6.dt_bias': dict(decay_mult=0.0),
-        },
-    ),
+    paramwise_cfg={{_base_.decay}},
 )

@@ -25,15 +25,5 @@ model = dict(
     neck=dict(in_channels=[96, 192, 384, 768]),
 )
 optim_wrapper = dict(
-    paramwise_cfg=dict(
-        _delete_=True,
-        norm_decay_mult=0.0,
-        bias_decay_mult=0.0,
-        flat_decay_mult=0.0,
-        custom_keys={
-            '.s6.A_log': dict(decay_mult=0.0),
-            '.s6.D': dict(decay_mult=0.0),
-            '.s6.dt_bias': dict(decay_mult=0.0),
-        },
-    ),
+    paramwise_cfg={{_base_.decay}},
 )

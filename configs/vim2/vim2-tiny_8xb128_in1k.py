@@ -25,12 +25,6 @@ model = dict(
 train_dataloader = dict(batch_size=128)
 optim_wrapper = dict(
     clip_grad=dict(max_norm=5.0),
-    paramwise_cfg=dict(
-        custom_keys={
-            '.s6.A_log': dict(decay_mult=0.0),
-            '.s6.D': dict(decay_mult=0.0),
-            '.s6.dt_bias': dict(decay_mult=0.0),
-        }
-    ),
+    paramwise_cfg={{_base_.decay}},
 )
 custom_hooks = [dict(type='EMAHook', momentum=1e-4, priority='ABOVE_NORMAL')]

@@ -4,29 +4,66 @@ One tool serves mmpretrain, mmdet and mmseg: the config's `default_scope` says w
 framework builds it, and nothing but a few defaults depends on that.
 """
 
+import argparse
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from mmengine.config import Config, ConfigDict
+from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.registry import RUNNERS
+
+from .check_model import check_channels, check_num_classes
+from .cpu_ranks import check_norms, join_ranks
+from .samples import inner_datasets, watch_samples
 
 CLASSIFICATION = 'mmpretrain'
 """Scope whose tools add defaults to every dataloader."""
 
+EMPTY = 'need at least one array to concatenate'
+"""What MMEngine says when it packs a data set without images."""
+
+AT_FAULT = (ValueError, TypeError, KeyError, FileNotFoundError, RuntimeError)
+
+
+def run_parser(description: str, options: str) -> argparse.ArgumentParser:
+    """Return a parser with the options that training and testing share.
+
+    Args:
+        description: First line of the help.
+        options: Example of what `--cfg-options` may change.
+    """
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument('config', help='config file')
+    parser.add_argument('--work-dir', help='folder of logs, checkpoints and metrics')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help=f'change settings of the config, as in {options}',
+    )
+    parser.add_argument(
+        '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none'
+    )
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+    return parser
+
 
 @contextmanager
-def one_sentence():
+def one_sentence(errors: type[Exception] | tuple[type[Exception], ...] = AT_FAULT):
     """End the program with one sentence where what the user gave is at fault.
 
-    For the phase in which a config becomes a runner: there these errors are about
-    names, files and arguments. `MMMAMBAMIXER_TRACEBACK=1` shows where they were raised.
+    `MMMAMBAMIXER_TRACEBACK=1` shows where the error was raised.
+
+    Args:
+        errors: Those that end so. By default many, for the phase in which a config
+            becomes a runner: there they are about names, files and arguments.
     """
     try:
         yield
-    except (ValueError, TypeError, KeyError, FileNotFoundError, RuntimeError) as error:
+    except errors as error:
         if os.environ.get('MMMAMBAMIXER_TRACEBACK') == '1':
             raise
         message = error.args[0] if isinstance(error, KeyError) else error
@@ -96,41 +133,6 @@ def dataloaders(config: Config) -> Iterator[ConfigDict]:
             yield from value if isinstance(value, (list, tuple)) else [value]
 
 
-def check_data(config: Config, *keys: str) -> None:
-    """Raise unless the folders that the dataloaders `keys` read exist and hold files.
-
-    Raises:
-        FileNotFoundError: Names the folder and the dataloader.
-    """
-    for key in keys:
-        loader = config.get(key)
-        for part in loader if isinstance(loader, (list, tuple)) else [loader]:
-            dataset = (part or {}).get('dataset') or {}
-            for folder in _folders(dataset):
-                if not os.path.isdir(folder):
-                    raise FileNotFoundError(f'no data folder {folder}, named by {key}')
-                if not any(os.scandir(folder)):
-                    raise FileNotFoundError(
-                        f'the data folder {folder}, named by {key}, is empty'
-                    )
-
-
-def _folders(dataset: Mapping) -> Iterator[str]:
-    if isinstance(dataset.get('dataset'), Mapping):  # RepeatDataset and the like
-        yield from _folders(dataset['dataset'])
-    for inner in dataset.get('datasets', []):  # ConcatDataset
-        yield from _folders(inner)
-    root = dataset.get('data_root') or ''
-    if '://' in root:
-        return
-    if root:
-        yield root
-    prefix = dataset.get('data_prefix')
-    for value in prefix.values() if isinstance(prefix, Mapping) else [prefix]:
-        if isinstance(value, str) and value and '://' not in value:
-            yield os.path.join(root, value)
-
-
 def require_gpu_for_amp(config: Config) -> None:
     """Raise if mixed precision is asked for where MMEngine has none.
 
@@ -147,6 +149,47 @@ def require_gpu_for_amp(config: Config) -> None:
 
 
 def build_runner(config: Config):
-    """Build the config's runner; `PlainCheckpointRunner` where it names none."""
+    """Build the config's runner; `PlainCheckpointRunner` where it names none.
+
+    Raises:
+        ValueError: If neck or heads do not fit the backbone.
+    """
     config.setdefault('runner_type', 'PlainCheckpointRunner')
-    return RUNNERS.build(config)
+    join_ranks(config)
+    runner = RUNNERS.build(config)
+    check_norms(config, runner.model)
+    check_channels(runner.model)
+    return runner
+
+
+def open_data(runner, *parts: str) -> None:
+    """Open the data sets of the runner's loops and check them against the model.
+
+    From then on an unusable file raises `UnusableSample`, which names it.
+
+    Args:
+        runner: From `build_runner`.
+        *parts: 'train', 'val' or 'test'; those that the config leaves out are skipped.
+
+    Raises:
+        ValueError: If a data set is empty, or the model has another number of classes.
+    """
+    for part in parts:
+        key = f'{part}_dataloader'
+        try:
+            loop = getattr(runner, f'{part}_loop')
+        except ValueError as error:
+            if EMPTY not in str(error):
+                raise
+            raise ValueError(f'{key} has no image that its filters let pass') from error
+        if loop is None:
+            continue
+        if len(loop.dataloader) == 0:
+            raise ValueError(
+                f'{key} makes no batch of {len(loop.dataloader.dataset)} images'
+            )
+        for dataset in inner_datasets(loop.dataloader.dataset):
+            classes = getattr(dataset, 'metainfo', {}).get('classes')
+            if classes:
+                check_num_classes(runner.model, classes, key)
+        watch_samples(loop.dataloader.dataset)

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ import torch
 pytest.importorskip('mmpretrain')
 pytest.importorskip('sklearn')
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 DEMO = ROOT / 'configs/demo/vim2_digits.py'
 CONFIG = """
 _base_ = {demo!r}
@@ -41,19 +42,6 @@ def load_tool(name: str):
     return module
 
 
-def run(*command: object, cwd: Path) -> str:
-    result = subprocess.run(
-        [sys.executable, *map(str, command)],
-        cwd=cwd,
-        env=dict(os.environ, OMP_NUM_THREADS='1'),
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-4000:]
-    return result.stdout + result.stderr
-
-
 @pytest.fixture(scope='module')
 def place(tmp_path_factory) -> Path:
     """A folder with digits and a config of a very small ViM2."""
@@ -65,7 +53,7 @@ def place(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope='module')
-def trained(place) -> Path:
+def trained(place, run) -> Path:
     """The work dir after one epoch."""
     run(ROOT / 'tools/train.py', 'config.py', '--work-dir', 'run', cwd=place)
     return place / 'run'
@@ -78,7 +66,7 @@ def test_training_leaves_a_checkpoint_of_plain_data(trained):
     assert Path((trained / 'last_checkpoint').read_text()).name == 'epoch_1.pth'
 
 
-def test_resume_goes_on_with_log_and_optimizer(place, trained):
+def test_resume_goes_on_with_log_and_optimizer(place, trained, run):
     options = ['train_cfg.max_epochs=2', 'work_dir=resumed']
     command = [
         'config.py',
@@ -99,7 +87,7 @@ def test_resume_goes_on_with_log_and_optimizer(place, trained):
     assert len(losses) == 6 and torch.equal(losses[:3], start)
 
 
-def test_test_reports_the_accuracy_that_predict_counts(place, trained):
+def test_test_reports_the_accuracy_that_predict_counts(place, trained, run):
     checkpoint = trained / 'epoch_1.pth'
     out = ['--out', 'metrics.json', '--out-item', 'metrics', '--work-dir', 'tested']
     whole = ['--cfg-options', 'test_dataloader.dataset.indices=None']
@@ -127,7 +115,7 @@ def test_test_reports_the_accuracy_that_predict_counts(place, trained):
     assert (place / 'predicted/predictions.png').stat().st_size > 1000
 
 
-def test_curves_are_drawn_from_the_log(place, trained):
+def test_curves_are_drawn_from_the_log(place, trained, run):
     run(ROOT / 'tools/plot_curves.py', trained, cwd=place)
     assert (trained / 'curves.png').read_bytes().startswith(b'\x89PNG')
     with pytest.raises(ValueError, match='no accuracy/top5, only accuracy/top1'):
@@ -135,12 +123,16 @@ def test_curves_are_drawn_from_the_log(place, trained):
         tool.draw(tool.read_log(trained), 'accuracy/top5', place / 'x.png')
 
 
-def test_the_config_runs_under_mmpretrains_own_train_tool(place):
+def test_the_config_runs_under_mmpretrains_own_tools(place, run):
     import mmpretrain
 
-    stock = Path(mmpretrain.__file__).parent / '.mim/tools/train.py'
-    run(stock, 'config.py', '--work-dir', 'stock', cwd=place)
+    stock = Path(mmpretrain.__file__).parent / '.mim/tools'
+    run(stock / 'train.py', 'config.py', '--work-dir', 'stock', cwd=place)
     torch.load(place / 'stock/epoch_1.pth', weights_only=True)
+    args = ['config.py', 'stock/epoch_1.pth', '--out', 'stock/metrics.json']
+    args += ['--out-item', 'metrics', '--work-dir', 'stock']
+    run(stock / 'test.py', *args, cwd=place)
+    assert 'accuracy/top1' in json.loads((place / 'stock/metrics.json').read_text())
 
 
 def make_config(monkeypatch, place: Path, *args: object):
@@ -155,6 +147,9 @@ def test_options_of_the_command_line(place, monkeypatch):
     assert config.work_dir == os.path.join('work_dirs', 'config')
     assert config.train_dataloader.collate_fn.type == 'default_collate'
     assert not config.auto_scale_lr.get('enable')
+
+    wrapper = make_config(monkeypatch, place, '--amp').optim_wrapper
+    assert wrapper.type == 'AmpOptimWrapper' and wrapper.loss_scale == 'dynamic'
 
     flags = ['--no-validate', '--auto-scale-lr', '--no-pin-memory', '--resume']
     options = ['--cfg-options', 'train_dataloader.batch_size=2']
@@ -221,6 +216,17 @@ def test_wrong_input_ends_in_one_sentence(
         load_tool(tool).main()
     assert str(end.value.code).startswith('error: ')
     assert sentence in str(end.value.code)
+
+
+def test_an_unreadable_image_is_named_while_training(place, tmp_path, monkeypatch):
+    shutil.copytree(place / 'digits', tmp_path / 'digits')
+    bad = min((tmp_path / 'digits/train/0').iterdir())  # its index is in every run
+    bad.write_bytes(b'')
+    options = [f'train_dataloader.dataset.data_root={tmp_path / "digits"}']
+    argv = ['train.py', str(place / 'config.py'), '--work-dir', str(tmp_path / 'run')]
+    monkeypatch.setattr(sys, 'argv', [*argv, '--cfg-options', *options])
+    with pytest.raises(SystemExit, match=f'^error: the image {bad} can not be read'):
+        load_tool('train.py').main()
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason='there is a GPU')

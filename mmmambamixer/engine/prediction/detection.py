@@ -1,0 +1,129 @@
+"""Write what a detector predicts: COCO results, pictures with boxes and masks."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+import mmcv
+import numpy as np
+from mmdet.structures import DetDataSample
+from mmdet.structures.mask import encode_mask_results
+from mmdet.visualization import DetLocalVisualizer
+
+from .images import read_picture
+from .sheet import Cell, draw_sheet, spread, thumbnail
+
+BATCH_SIZE = 1
+SHOWN = 12
+PAIRS = 2
+"""Images of a row of the sheet, each beside its overlay."""
+SIDE = 800
+"""Smaller pictures are enlarged by a whole factor to this side, so that text fits."""
+
+
+def write(
+    samples: Iterable[tuple[Path, DetDataSample]],
+    meta: dict,
+    out: Path,
+    *,
+    names: dict[Path, Path],
+    show: int,
+    threshold: float,
+) -> str:
+    """Write `predictions.json`, `overlays/` and `predictions.png`.
+
+    Args:
+        samples: Images and their detections.
+        meta: `classes` and `palette`.
+        out: Folder of the results.
+        names: Relative path of each overlay.
+        show: Images on the sheet.
+        threshold: Least score of what is drawn; the JSON has everything.
+
+    Returns:
+        One line that sums up.
+    """
+    visualizer = DetLocalVisualizer(name='predict', alpha=0.6)
+    visualizer.dataset_meta = meta
+    results, drawn = [], {}
+    for index, (path, sample) in enumerate(samples):
+        found = coco_results(index, path, sample.pred_instances, meta['classes'])
+        results += found
+        drawn[path] = [r['category'] for r in found if r['score'] >= threshold]
+        overlay = draw(visualizer, read_picture(path), sample, threshold)
+        mmcv.imwrite(overlay[..., ::-1], str(out / 'overlays' / names[path]))
+    (out / 'predictions.json').write_text(json.dumps(results) + '\n')
+
+    total = sum(map(len, drawn.values()))
+    line = f'{len(drawn)} images, {total} objects with score >= {threshold:g}'
+    cells = []
+    shown = spread(list(drawn), show)
+    for path in shown:
+        counts = Counter(drawn[path])
+        told = ', '.join(f'{n} x {name}' for name, n in counts.most_common(4)) or 'none'
+        told += ', ...' if len(counts) > 4 else ''
+        overlay = read_picture(out / 'overlays' / names[path])
+        picture = thumbnail(read_picture(path))
+        cells += [Cell(picture, path.name), Cell(thumbnail(overlay), told)]
+    if cells:
+        pairs = min(PAIRS, len(shown))
+        title = line if len(shown) == len(drawn) else f'{line}; {len(shown)} shown'
+        sheet = out / 'predictions.png'
+        draw_sheet(cells, sheet, title, columns=2 * pairs, side=4)
+    return line
+
+
+def coco_results(
+    image_id: int, path: Path, instances, classes: list[str]
+) -> list[dict]:
+    """Return detections in the form of COCO's result files, with names.
+
+    Args:
+        image_id: Index of the image among those of this call.
+        path: The image.
+        instances: `bboxes` (x1, y1, x2, y2), `scores`, `labels`, maybe `masks`.
+        classes: Names by label.
+    """
+    results = []
+    for i in range(len(instances)):
+        x1, y1, x2, y2 = instances.bboxes[i].tolist()
+        label = int(instances.labels[i])
+        item = dict(
+            image_id=image_id,
+            image=str(path),
+            category_id=label,
+            category=classes[label],
+            bbox=[x1, y1, x2 - x1, y2 - y1],
+            score=float(instances.scores[i]),
+        )
+        if 'masks' in instances:
+            mask = instances.masks[i].numpy().astype(bool)
+            (rle,) = encode_mask_results([mask])
+            item['segmentation'] = dict(rle, counts=rle['counts'].decode())
+        results.append(item)
+    return results
+
+
+def draw(
+    visualizer: DetLocalVisualizer,
+    picture: np.ndarray,
+    sample: DetDataSample,
+    threshold: float,
+) -> np.ndarray:
+    """Return the picture, enlarged if it is small, with boxes, masks and names."""
+    times = max(1, -(-SIDE // max(picture.shape[:2])))
+    sample = sample.clone()
+    instances = sample.pred_instances
+    instances = instances[instances.scores >= threshold]
+    if times > 1:
+        picture = mmcv.imrescale(picture, float(times), interpolation='bilinear')
+        instances.bboxes = instances.bboxes * times
+        if 'masks' in instances:
+            masks = instances.masks.repeat_interleave(times, 1)
+            instances.masks = masks.repeat_interleave(times, 2)
+    sample.pred_instances = instances
+    visualizer.add_datasample(
+        'image', picture, sample, draw_gt=False, pred_score_thr=threshold
+    )
+    return visualizer.get_image()

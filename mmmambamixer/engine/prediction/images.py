@@ -1,0 +1,67 @@
+"""The images to predict: which ones, what their results are called, their pixels."""
+
+from collections import Counter
+from pathlib import Path
+
+import cv2
+import mmcv
+import numpy as np
+
+SUFFIXES = {'.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp'}
+
+
+def find_images(source: Path, out: Path) -> list[Path]:
+    """Return an image, or all images below a folder, sorted; none that lies in `out`.
+
+    Raises:
+        FileNotFoundError: If there is no such path, or no image below the folder.
+    """
+    if not source.exists():
+        raise FileNotFoundError(f'no image or folder at {source}')
+    if source.is_file():
+        return [source]
+    images = sorted(
+        path
+        for path in source.rglob('*')
+        if path.suffix.lower() in SUFFIXES
+        and out.absolute() not in path.absolute().parents
+    )
+    if not images:
+        kinds = ', '.join(sorted(SUFFIXES))
+        raise FileNotFoundError(f'no images ({kinds}) in the folder {source}')
+    return images
+
+
+def result_names(images: list[Path], source: Path) -> dict[Path, Path]:
+    """Return for each image the relative path of its PNG results, all different.
+
+    Sub-folders of `source` are kept. Images of one folder that differ in the suffix
+    only keep it: `cat.jpg.png` beside `cat.bmp.png`.
+    """
+    root = source if source.is_dir() else source.parent
+    relative = [path.relative_to(root) for path in images]
+    alike = Counter(path.with_suffix('') for path in relative)
+    return {
+        path: name.with_suffix('.png')
+        if alike[name.with_suffix('')] == 1
+        else name.with_name(name.name + '.png')
+        for path, name in zip(images, relative, strict=True)
+    }
+
+
+def read_picture(path: Path) -> np.ndarray:
+    """Return the image as `(h, w, 3)`, RGB, uint8, for drawing.
+
+    It is read as OpenMMLab's pipelines do: turned as its EXIF data say, grey to three
+    channels, 16 bits to 8, without transparency.
+
+    Raises:
+        ValueError: If the file is no image; the message names it.
+    """
+    try:
+        picture = mmcv.imread(str(path), channel_order='rgb')
+    except (OSError, cv2.error):
+        picture = None
+    if picture is None:
+        raise ValueError(f'{path} is not an image that can be read: damaged, or empty?')
+    return picture

@@ -1,0 +1,209 @@
+"""Draw what a ViM2 selects in an image, what it averages and how far it sees.
+
+    python tools/analysis_tools/visualize_selection.py CONFIG IMAGE \
+        --checkpoint CHECKPOINT --out DIR
+
+Takes any config whose backbone is ViM2: classification, detection, segmentation.
+docs/selection.md says what the pictures show.
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from mmengine.config import Config
+from mmengine.dataset import Compose
+from mmengine.registry import MODELS, init_default_scope
+from mmengine.runner.checkpoint import CheckpointLoader
+from torch import Tensor, nn
+
+import mmmambamixer.compat  # noqa: F401  (safe checkpoints, `mmdet::` bases)
+from mmmambamixer.analysis import Selection, receptive_fields, record_selections
+from mmmambamixer.analysis.drawing import (
+    Source,
+    draw_averaging,
+    draw_channels,
+    draw_receptive_fields,
+    draw_tokens,
+)
+from mmmambamixer.engine import check_state_dict
+from mmmambamixer.engine.prediction.images import read_picture
+from mmmambamixer.engine.prediction.model import test_dataset
+from mmmambamixer.engine.run_config import load_config, one_sentence
+from mmmambamixer.models.backbones import ViM2
+
+PICTURES = ('delta_tokens', 'delta_channels', 'averaging', 'receptive_field')
+
+
+def load_model(config: Config, path: str | None) -> nn.Module:
+    """Return the model of a config in eval mode; without a checkpoint as constructed.
+
+    Raises:
+        ValueError: If the checkpoint does not fit, or the backbone is no ViM2.
+    """
+    init_default_scope(config.get('default_scope', 'mmengine'))
+    if 'data_preprocessor' in config:  # the runner puts it there too
+        config.model.setdefault('data_preprocessor', config.data_preprocessor)
+    torch.manual_seed(0)
+    model = MODELS.build(config.model)
+    backbone = getattr(model, 'backbone', None)
+    if not isinstance(backbone, ViM2):
+        raise ValueError(
+            'the pictures show the scans of ViM2, but the backbone of this config is '
+            f'{type(backbone).__name__}'
+        )
+    if path is not None:
+        checkpoint = CheckpointLoader.load_checkpoint(path, 'cpu', logger='silent')
+        check_state_dict(model, checkpoint, path)
+        model.load_state_dict(checkpoint.get('state_dict', checkpoint))
+    return model.eval()
+
+
+def build_pipeline(config: Config, size: Sequence[int] | None) -> Compose:
+    """Return the config's test pipeline without annotations.
+
+    Args:
+        config: With a test dataset.
+        size: Height and width of a plain resize that takes the place of everything
+            between loading and packing, or None.
+
+    Raises:
+        ValueError: If the config has no test dataset, or the size is not positive.
+    """
+    if not config.get('test_dataloader'):
+        raise ValueError('the config has no test_dataloader, whose pipeline is needed')
+    steps = test_dataset(config).pipeline
+    steps = [step for step in steps if 'LoadAnnotations' not in str(step['type'])]
+    if size is not None:
+        height, width = size
+        if min(size) < 1:
+            raise ValueError(f'--size must be positive, got {height} {width}')
+        resize = dict(type='Resize', scale=(width, height), keep_ratio=False)
+        steps = [steps[0], resize, steps[-1]]
+    return Compose(steps)
+
+
+def read_image(
+    model: nn.Module, pipeline: Compose, path: Path
+) -> tuple[Tensor, np.ndarray]:
+    """Return the input of the backbone, `(c, H, W)`, and a picture of it, `(H, W, 3)`.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is no image.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f'no image file at {path}')
+    try:
+        sample = pipeline(dict(img_path=str(path), img_id=0))
+    except Exception:
+        read_picture(path)  # the clearer error, if it is the image's fault
+        raise
+    batch = {key: [value] for key, value in sample.items()}
+    image = model.data_preprocessor(batch)['inputs'][0]
+    picture = sample['inputs'].flip(0).clamp(0, 255).byte()  # OpenMMLab loads BGR
+    height, width = picture.shape[1:]  # the preprocessor may have padded
+    picture = F.pad(picture, (0, image.shape[2] - width, 0, image.shape[1] - height))
+    return image, picture.expand(3, -1, -1).permute(1, 2, 0).numpy()
+
+
+def choose(selections: list[Selection], kind: str, every: bool) -> list[Selection]:
+    """Return the selections of one kind: every one, or the last of each stage."""
+    chosen = [selection for selection in selections if selection.kind == kind]
+    if not every:
+        chosen = list({selection.stage: selection for selection in chosen}.values())
+    return chosen
+
+
+def draw(
+    name: str,
+    backbone: ViM2,
+    images: Sequence[Tensor],
+    picture: np.ndarray,
+    args: argparse.Namespace,
+) -> str | None:
+    """Draw one picture; return what the network lacks if it has nothing to show."""
+    path = args.out / f'{name}.png'
+    names = [str(image) for image in args.images]
+    weights = (args.config, args.checkpoint)
+    if name == 'receptive_field':
+        fields = receptive_fields(backbone, images)
+        draw_receptive_fields(fields, Source(*weights, names), path)
+        return None
+    if name == 'averaging':
+        if backbone.stages[0].averages is None:
+            return 'no averaging: each mixer reads the newest map alone'
+        draw_averaging(backbone.stages, Source(*weights), path)
+        return None
+    kind = name.removeprefix('delta_').removesuffix('s')
+    found = record_selections(backbone, images[0][None])
+    chosen = choose(found, kind, args.every_mixer)
+    if not chosen:
+        return f'no selective {kind} mixer'
+    if kind == 'token':
+        draw_tokens(chosen, picture, Source(*weights, names[:1]), path)
+    else:
+        draw_channels(chosen, Source(*weights, names[:1]), path)
+    return None
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('config', help='config file with a ViM2 backbone')
+    parser.add_argument(
+        'images',
+        nargs='+',
+        type=Path,
+        metavar='IMAGE',
+        help='the first is drawn; the receptive field is a mean over all',
+    )
+    parser.add_argument('--checkpoint', help='weights; random where it is left out')
+    parser.add_argument('--out', type=Path, required=True, help='folder of the PNGs')
+    parser.add_argument(
+        '--size',
+        type=int,
+        nargs=2,
+        metavar=('HEIGHT', 'WIDTH'),
+        help="resize to this instead of the config's test pipeline",
+    )
+    parser.add_argument(
+        '--only', nargs='+', choices=PICTURES, default=PICTURES, help='what to draw'
+    )
+    parser.add_argument(
+        '--every-mixer',
+        action='store_true',
+        help='delta of every mixer, not only of the last of each kind in each stage',
+    )
+    device = 'cuda' if torch.cuda.is_available() else 'cpu'
+    parser.add_argument('--device', default=device)
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    with one_sentence():
+        config = load_config(args.config)
+        model = load_model(config, args.checkpoint).to(args.device)
+        pipeline = build_pipeline(config, args.size)
+        inputs = [read_image(model, pipeline, path) for path in args.images]
+        images = [image for image, _ in inputs]
+        sizes = sorted({tuple(image.shape[1:]) for image in images})
+        if len(sizes) > 1:
+            raise ValueError(
+                f'the images have the sizes {sizes} after the test pipeline, but the '
+                'receptive field is a mean over one size: give --size'
+            )
+        args.out.mkdir(parents=True, exist_ok=True)
+        for name in args.only:
+            lacking = draw(name, model.backbone, images, inputs[0][1], args)
+            if lacking:
+                print(f'{name} is not drawn: this network has {lacking}')
+            else:
+                print(f'picture: {args.out / f"{name}.png"}')
+
+
+if __name__ == '__main__':
+    main()
