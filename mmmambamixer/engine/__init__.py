@@ -7,7 +7,7 @@ from .interruption import InterruptionHook
 from .layer_decay import LayerDecayOptimWrapperConstructor
 from .plain_hook import PlainCheckpointHook
 from .replay import ReplayHook
-from .runner import PlainCheckpointRunner
+from .runner import PlainCheckpointRunner, SafeRunner
 from .stopped import TrainingStopped
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     'PlainCheckpointRunner',
     'ReplayHook',
     'SafeCheckpointHook',
+    'SafeRunner',
     'TrainingStopped',
     'check_state_dict',
     'from_plain',

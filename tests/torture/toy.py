@@ -20,7 +20,7 @@ from mmengine.registry import MODEL_WRAPPERS
 from torch import nn
 from torch.utils.data import Dataset
 
-from mmmambamixer.engine import PlainCheckpointRunner
+from mmmambamixer.engine import SafeRunner
 
 SAMPLES, BATCH, EPOCHS, WIDTH = 24, 4, 6, 16
 RUNS = count()
@@ -120,11 +120,11 @@ def run(
     epochs: int = EPOCHS,
     act=None,
     launcher: str = 'none',
-    runner_type=PlainCheckpointRunner,
+    runner_type=SafeRunner,
     hooks: tuple = (),
     checkpoint: str = 'CheckpointHook',
     **settings,
-) -> PlainCheckpointRunner:
+) -> SafeRunner:
     """Train the toy in a folder, from where it stopped, and return the runner."""
     folder.mkdir(parents=True, exist_ok=True)
     ranks = int(os.environ.get('WORLD_SIZE', 1))
