@@ -12,7 +12,7 @@ from mmengine.runner import find_latest_checkpoint
 from mmengine.runner.checkpoint import CheckpointLoader
 
 import mmmambamixer.compat  # noqa: F401  (safe checkpoints, `mmdet::` bases)
-from mmmambamixer.engine import check_state_dict
+from mmmambamixer.engine import SafeCheckpointHook, TrainingStopped, check_state_dict
 from mmmambamixer.engine.check_data import check_data
 from mmmambamixer.engine.run_config import (
     build_runner,
@@ -109,7 +109,10 @@ def check_resume(config: Config, runner) -> None:
     """Raise unless the checkpoint to go on from is there and fits the model."""
     if not config.get('resume'):
         return
-    path = config.get('load_from') or find_latest_checkpoint(runner.work_dir)
+    for hook in runner.hooks:
+        if isinstance(hook, SafeCheckpointHook):
+            hook.before_run(runner)  # chooses the newest that is complete
+    path = runner._load_from or find_latest_checkpoint(runner.work_dir)
     if path is None:
         runner.logger.info(f'--resume: no checkpoint in {runner.work_dir}, starts anew')
         return
@@ -126,7 +129,7 @@ def main() -> None:
         runner = build_runner(config)
         check_resume(config, runner)
         open_data(runner, 'train', 'val')
-    with one_sentence(UnusableSample):
+    with one_sentence((UnusableSample, TrainingStopped)):
         runner.train()
 
 

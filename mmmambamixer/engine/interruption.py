@@ -1,6 +1,7 @@
 """Save and leave when the system asks a run to end."""
 
 import signal
+import threading
 
 import torch
 import torch.distributed as dist
@@ -29,10 +30,9 @@ class InterruptionHook(Hook):
     priority = 'LOWEST'
 
     def before_train(self, runner: Runner) -> None:
-        self.caught = 0
-        self.previous = {
-            number: signal.signal(number, self._note) for number in SIGNALS
-        }
+        self.caught, self.previous = 0, {}
+        if threading.current_thread() is threading.main_thread():
+            self.previous = {n: signal.signal(n, self._note) for n in SIGNALS}
 
     def after_train(self, runner: Runner) -> None:
         for number, handler in self.previous.items():
@@ -54,6 +54,8 @@ class InterruptionHook(Hook):
             self._leave(runner, number, iterations=runner.iter)
 
     def _note(self, number: int, frame) -> None:
+        # The workers of a dataloader inherit this, so they outlive a signal to the
+        # whole process group and can still be ended by their parent's.
         self.caught = number
         signal.signal(number, self.previous[number])
 
