@@ -14,6 +14,7 @@ from mmengine.runner.checkpoint import CheckpointLoader
 import mmmambamixer.compat  # noqa: F401  (safe checkpoints, `mmdet::` bases)
 from mmmambamixer.engine import SafeCheckpointHook, TrainingStopped, check_state_dict
 from mmmambamixer.engine.check_data import check_data
+from mmmambamixer.engine.check_model import check_starting_weights
 from mmmambamixer.engine.run_config import (
     build_runner,
     choose_work_dir,
@@ -127,6 +128,7 @@ def main() -> None:
         require_gpu_for_amp(config)
         check_data(config, 'train', 'val')
         runner = build_runner(config)
+        check_starting_weights(runner.model)
         check_resume(config, runner)
         open_data(runner, 'train', 'val')
     with one_sentence((UnusableSample, TrainingStopped)):

@@ -51,6 +51,20 @@ def check_num_classes(model: nn.Module, classes: Sequence[str], dataset: str) ->
             )
 
 
+def check_starting_weights(model: nn.Module) -> None:
+    """Raise unless the checkpoints that parts of the model start from fit them.
+
+    Args:
+        model: Parts that can tell have `check_starting_weights`, as ViM2 has.
+
+    Raises:
+        ValueError: Names the checkpoint and what does not fit.
+    """
+    for module in model.modules():
+        if hasattr(module, 'check_starting_weights'):
+            module.check_starting_weights()
+
+
 def check_channels(model: nn.Module) -> None:
     """Raise unless neck or heads expect the channels that the backbone gives.
 

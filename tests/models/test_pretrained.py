@@ -111,6 +111,13 @@ def test_no_checkpoint_is_refused_at_once(checkpoint):
         ViM2(arch=ARCH, out_indices=(1,), init_cfg=init_cfg)
 
 
+def test_an_init_cfg_of_another_form_is_refused():
+    with pytest.raises(
+        ValueError, match=r"dict or list of dicts, got 'classifier\.pth'"
+    ):
+        ViM2(arch=ARCH, out_indices=(1,), init_cfg='classifier.pth')
+
+
 def test_two_checkpoints_are_refused():
     init_cfg = [dict(type='Pretrained', checkpoint='a'), dict(type='Pretrained')]
     with pytest.raises(ValueError, match='it has 2 entries'):

@@ -197,3 +197,16 @@ def test_the_classes_of_coco_are_in_the_order_of_its_file():
     dataset = dict(type='CocoDataset', metainfo=dict(classes=('persons',)))
     with pytest.raises(ValueError, match=r'the classes persons, but .* person,'):
         check_coco_classes(dataset, str(path), 'mmdet')
+
+
+def test_starting_weights_that_do_not_fit_are_named(configs, trained, call):
+    start = 'model.backbone.init_cfg.'
+    sentence = fails(
+        call,
+        configs,
+        'mmdet',
+        f'{start}type=Pretrained',
+        f'{start}checkpoint={trained["mmdet"]}',
+        f'{start}prefix=x.',
+    )
+    assert "nothing in it begins with 'x.'" in sentence

@@ -17,9 +17,12 @@ def pretrained_settings(init_cfg: dict | list | None) -> dict | None:
     """Return the entry of `init_cfg` that loads a checkpoint, or None.
 
     Raises:
-        ValueError: If that entry names no checkpoint, or there are several.
+        ValueError: If there are several, if it names no checkpoint, or if `init_cfg` is
+            no dict or list of dicts.
     """
     entries = init_cfg if isinstance(init_cfg, (list, tuple)) else [init_cfg or {}]
+    if not all(isinstance(entry, Mapping) for entry in entries):
+        raise ValueError(f'init_cfg must be a dict or list of dicts, got {init_cfg!r}')
     found = [entry for entry in entries if entry.get('type') == 'Pretrained']
     if not found:
         return None

@@ -196,9 +196,14 @@ class ViM2(BaseModule):
         Raises:
             ValueError: If a `Pretrained` checkpoint does not fit this backbone.
         """
-        if self.pretrained and not self.is_init:
-            check_pretrained(self, self.pretrained)
+        if not self.is_init:
+            self.check_starting_weights()
         super().init_weights()
+
+    def check_starting_weights(self) -> None:
+        """Raise ValueError if a `Pretrained` checkpoint does not fit this backbone."""
+        if self.pretrained:
+            check_pretrained(self, self.pretrained)
 
     def train(self, mode: bool = True) -> 'ViM2':
         """Set the mode; frozen parts, and norms if `norm_eval`, stay in eval mode."""
