@@ -1,6 +1,8 @@
-# make demo   train a small ViM2 on real digits, test it, draw the results
-# make test   run the tests
-# Both set up .venv first where it is missing; later calls find it complete.
+# make demo       train a small ViM2 on real digits, test it, draw the results
+# make demo-det   the same with Mask R-CNN, on scenes of several digits
+# make demo-seg   the same with UperNet, on these scenes
+# make test       run the tests
+# They set up .venv first where it is missing; later calls find it complete.
 #
 # Variables:
 #   PYTHON                          Python 3.11 or later that makes the environment
@@ -14,7 +16,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint clean
+.PHONY: help setup demo demo-det demo-seg test lint clean
 
 VENV ?= .venv
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -48,7 +50,10 @@ $(STAMPS)/package: setup.py pyproject.toml mmmambamixer/version.py \
 	@tools/setup.sh package && touch $@
 
 demo: setup
-	@tools/demo.sh
+	@tools/demo.sh digits
+
+demo-det demo-seg: demo-%: setup
+	@tools/demo.sh $*
 
 test: setup
 	$(PY) -m pytest $(TESTS)
@@ -58,5 +63,6 @@ lint: setup
 	$(PY) -m ruff format --check .
 
 clean:
-	rm -rf $(VENV) build work_dirs/demo data/digits *.egg-info mmmambamixer/.mim
+	rm -rf $(VENV) build *.egg-info mmmambamixer/.mim
+	rm -rf work_dirs/demo{,-det,-seg} data/digits data/digit_scenes
 	find ops -name '*.so' -delete
