@@ -5,8 +5,8 @@ Command: python tools/train.py configs/demo/mask-rcnn_vim2_scenes.py
 Machine: one thread of a CPU, 5.4 minutes of its time (measured, the machine was busy).
 Expects: box AP50 0.953, mask AP50 0.946 on 200 unseen scenes (measured, seed 0).
 
-The recipe was chosen with an eye on the unseen scenes: this shows that the model learns,
-it is no benchmark.
+The recipe was chosen with an eye on the unseen scenes: this shows that the model
+learns, it is no benchmark.
 """
 
 _base_ = [

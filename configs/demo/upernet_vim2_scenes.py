@@ -5,8 +5,8 @@ Command: python tools/train.py configs/demo/upernet_vim2_scenes.py
 Machine: 2 CPU cores.
 Expects: mIoU over the ground and ten digits; not measured to the end yet.
 
-The recipe was chosen with an eye on the unseen scenes: this shows that the model learns,
-it is no benchmark.
+The recipe was chosen with an eye on the unseen scenes: this shows that the model
+learns, it is no benchmark.
 """
 
 _base_ = [
