@@ -79,14 +79,19 @@ def attacks(marker: str) -> dict:
 KINDS = [*attacks('')]
 
 
-def hostile(folder: Path, kind: str, old_format: bool) -> tuple[Path, Path]:
+@pytest.fixture(scope='module')
+def own(tmp_path_factory) -> dict:
+    """Content of a checkpoint that the toy wrote."""
+    folder = tmp_path_factory.mktemp('own')
+    toy.run(folder, epochs=1)
+    return torch.load(folder / 'epoch_1.pth', weights_only=True)
+
+
+def hostile(own: dict, folder: Path, kind: str, old_format: bool) -> tuple[Path, Path]:
     """Write a file that is a checkpoint of the toy but for the attack."""
-    marker = folder / 'marker'
-    toy.run(folder / 'own', epochs=1)
-    (own,) = (folder / 'own').glob('*.pth')
-    content = torch.load(own, weights_only=True) | attacks(str(marker))[kind]
-    path = folder / 'run' / 'epoch_1.pth'
+    marker, path = folder / 'marker', folder / 'run' / 'epoch_1.pth'
     path.parent.mkdir()
+    content = own | attacks(str(marker))[kind]
     torch.save(content, path, _use_new_zipfile_serialization=not old_format)
     (path.parent / 'last_checkpoint').write_text(str(path))
     return path, marker
@@ -104,8 +109,8 @@ def load(way: str, path: Path) -> None:
 
 @pytest.mark.parametrize('way', WAYS)
 @pytest.mark.parametrize('kind', KINDS)
-def test_nothing_runs(kind, way, tmp_path):
-    path, marker = hostile(tmp_path, kind, old_format=KINDS.index(kind) % 2 == 1)
+def test_nothing_runs(kind, way, own, tmp_path):
+    path, marker = hostile(own, tmp_path, kind, old_format=KINDS.index(kind) % 2 == 1)
     if kind == 'a config that runs':  # plain data: it loads, and is not executed
         if way != 'pretrained':
             load(way, path)
@@ -116,8 +121,8 @@ def test_nothing_runs(kind, way, tmp_path):
 
 
 @pytest.mark.parametrize('kind', KINDS[:-1])
-def test_the_attacks_would_work(kind, tmp_path):
+def test_the_attacks_would_work(kind, own, tmp_path):
     """Without the safe loader they do what they are made for."""
-    path, marker = hostile(tmp_path, kind, old_format=False)
+    path, marker = hostile(own, tmp_path, kind, old_format=False)
     torch.load(path, weights_only=False)
     assert marker.exists()
