@@ -76,6 +76,7 @@ SUITES = {
         networks={
             'vim2': ('ViM2', (0, 1)),
             'resnet18': ('ResNet-18 of 20 channels (stock mmdet)', (0, 1)),
+            'resnet18-gn': ('the same with GroupNorm', (0,)),
         },
     ),
     'coco_free53': Suite(
