@@ -64,5 +64,5 @@ lint: setup
 
 clean:
 	rm -rf $(VENV) build *.egg-info mmmambamixer/.mim
-	rm -rf work_dirs/demo{,-det,-seg} data/digits data/digit_scenes
+	rm -rf work_dirs/demo{,-det,-seg} data/digits data/digit_scenes{,_4800}
 	find ops -name '*.so' -delete

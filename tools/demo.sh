@@ -15,15 +15,16 @@ det)
     metrics='coco/bbox_mAP_50 coco/segm_mAP_50' ;;
 seg)
     config=configs/demo/upernet_vim2_scenes.py
-    model='UperNet with a small ViM2 on scenes of digits (about 5 minutes on 2 cores)'
-    format=scenes data=data/digit_scenes out=work_dirs/demo-seg
+    model='UperNet with a small ViM2 on scenes of digits (about 9 minutes on 2 cores)'
+    format='scenes --counts 4800 200' data=data/digit_scenes_4800 out=work_dirs/demo-seg
     metrics='mIoU aAcc' ;;
 *)
     echo "usage: tools/demo.sh digits | det | seg, got '${1:-}'" >&2
     exit 2 ;;
 esac
 
-echo "[demo] 1/4 writing handwritten digits to $data (seconds)"
+echo "[demo] 1/4 writing handwritten digits to $data (up to half a minute)"
+# shellcheck disable=SC2086  # format may hold options
 python tools/make_digits.py $format --out $data
 
 echo "[demo] 2/4 training $model; eta in each line"
@@ -37,7 +38,7 @@ echo '[demo] 3/4 testing it on held-out digits (seconds)'
 python tools/test.py $config "$checkpoint" --work-dir $out/test \
     --out $out/metrics.json --out-item metrics
 
-echo '[demo] 4/4 drawing the results (seconds)'
+echo '[demo] 4/4 drawing the results (up to a minute)'
 python tools/plot_curves.py $out --metric ${metrics%% *}
 python tools/predict.py $config "$checkpoint" $data/test --out $out > $out/predictions.txt
 

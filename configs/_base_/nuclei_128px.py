@@ -92,16 +92,7 @@ epochs = 12
 optim_wrapper = dict(
     optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.05),
     clip_grad=dict(max_norm=5.0),
-    paramwise_cfg=dict(
-        norm_decay_mult=0.0,
-        bias_decay_mult=0.0,
-        flat_decay_mult=0.0,
-        custom_keys={
-            '.s6.A_log': dict(decay_mult=0.0),
-            '.s6.D': dict(decay_mult=0.0),
-            '.s6.dt_bias': dict(decay_mult=0.0),
-        },
-    ),
+    paramwise_cfg={{_base_.decay}},
 )
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-2, end=1, convert_to_iter_based=True),

