@@ -3,8 +3,9 @@ r"""UperNet with a small ViM2 on scenes of digits, trained by `make demo-seg`.
 Data:    python tools/make_digits.py scenes --counts 4800 200 \
              --out data/digit_scenes_4800
 Command: python tools/train.py configs/demo/upernet_vim2_scenes.py
-Machine: 2 CPU cores, 8.6 minutes (measured).
-Expects: mIoU 0.771 over the ground and ten digits on 200 unseen scenes (measured).
+Machine: 2 CPU cores.
+Expects: mIoU 0.786 over the ground and ten digits on 200 unseen scenes (measured with
+         one thread, seed 0).
 
 The recipe was chosen with an eye on the unseen scenes: this shows that the model
 learns, it is no benchmark.
@@ -17,21 +18,21 @@ _base_ = [
 ]
 
 classes = ('ground', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9')
-# With the stock deviation of 0.01 training stays long at telling digits from ground.
+# Trainings with the stock deviation of 0.01 stayed long at telling digits from ground.
 init_cfg = dict(type='Normal', std=0.1, override=dict(name='conv_seg'))
 model = dict(
     data_preprocessor=dict(size=(128, 128)),
     backbone=dict(
         _delete_=True,
         type='mmmambamixer.ViM2',
-        arch=dict(embed_dims=(32, 64, 128), depths=(1, 2, 4)),
+        arch=dict(embed_dims=(32, 96, 128), depths=(1, 4, 2)),
         out_indices=(0, 1, 2),
         d_state=4,
         grid_size=4,
         drop_path_rate=0.0,
     ),
     decode_head=dict(
-        in_channels=[32, 64, 128],
+        in_channels=[32, 96, 128],
         in_index=[0, 1, 2],
         channels=48,
         num_classes=11,
@@ -41,7 +42,7 @@ model = dict(
     ),
     # This head learns from the pixels of digits only, which digit each is.
     auxiliary_head=dict(
-        in_channels=64,
+        in_channels=96,
         in_index=1,
         channels=48,
         kernel_size=7,
@@ -72,19 +73,19 @@ data = dict(
             [190, 190, 190],
         ],
     ),
+    pipeline=[
+        dict(type='LoadImageFromFile'),
+        dict(type='LoadAnnotations'),
+        dict(type='PackSegInputs'),
+    ],
 )
-load = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations')]
-turn = dict(type='RandomRotate', prob=0.8, degree=12, pad_val=128, seg_pad_val=0)
-pack = dict(type='PackSegInputs')
 train_dataloader = dict(
     batch_size=4,
     num_workers=1,
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(
-        data_prefix=dict(img_path='train', seg_map_path='labels/train'),
-        pipeline=[*load, turn, pack],
-        **data,
+        data_prefix=dict(img_path='train', seg_map_path='labels/train'), **data
     ),
 )
 val_dataloader = dict(
@@ -92,17 +93,13 @@ val_dataloader = dict(
     num_workers=1,
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(
-        data_prefix=dict(img_path='test', seg_map_path='labels/test'),
-        pipeline=[*load, pack],
-        **data,
-    ),
+    dataset=dict(data_prefix=dict(img_path='test', seg_map_path='labels/test'), **data),
 )
 test_dataloader = val_dataloader
 val_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'])
 test_evaluator = val_evaluator
 
-epochs = 4
+epochs = 3
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='AdamW', lr=2e-3, weight_decay=0.05),
@@ -110,16 +107,16 @@ optim_wrapper = dict(
     paramwise_cfg={{_base_.decay}},
 )
 param_scheduler = [
-    dict(type='LinearLR', start_factor=1e-2, end=0.2, convert_to_iter_based=True),
+    dict(type='LinearLR', start_factor=1e-2, by_epoch=False, end=240),
     dict(
         type='CosineAnnealingLR',
-        begin=0.2,
-        end=epochs,
+        by_epoch=False,
+        begin=240,
+        end=1200 * epochs,
         eta_min=1e-5,
-        convert_to_iter_based=True,
     ),
 ]
-train_cfg = dict(by_epoch=True, max_epochs=epochs, val_interval=2)
+train_cfg = dict(by_epoch=True, max_epochs=epochs, val_interval=1)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 log_processor = dict(by_epoch=True)
