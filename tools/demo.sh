@@ -10,7 +10,7 @@ digits)
     metrics='accuracy/top1' ;;
 det)
     config=configs/demo/mask-rcnn_vim2_scenes.py
-    model='Mask R-CNN with a small ViM2 on scenes of digits (about 6 minutes on 2 cores)'
+    model='Mask R-CNN with a small ViM2 on scenes of digits (about 4 minutes on 2 cores)'
     format=scenes data=data/digit_scenes out=work_dirs/demo-det
     metrics='coco/bbox_mAP_50 coco/segm_mAP_50' ;;
 seg)
