@@ -20,6 +20,7 @@ import torch
 from mmengine.config.utils import MODULE2PACKAGE
 
 from .engine import PlainCheckpointRunner
+from .engine.storage import is_complete
 
 __all__ = ['PlainCheckpointRunner', 'load_local', 'package_folder']
 
@@ -45,11 +46,17 @@ def load_local(filename: str, map_location=None) -> dict:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file is damaged, or holds more than tensors and plain data.
+        ValueError: If the file is damaged, which a digest in it tells, or holds more
+            than tensors and plain data.
     """
     filename = os.path.expanduser(filename)
     if not os.path.isfile(filename):
         raise FileNotFoundError(f'no checkpoint at {filename}')
+    if is_complete(filename) is False:
+        raise ValueError(
+            f'{filename} is not a readable checkpoint, it is damaged: its bytes are '
+            'not those that were written'
+        )
     try:
         return torch.load(filename, map_location=map_location, weights_only=True)
     except pickle.UnpicklingError as error:

@@ -4,10 +4,7 @@ Detection and segmentation: test_det_seg_configs.py.
 """
 
 import ast
-import copy
-import functools
 import math
-import re
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +14,11 @@ import yaml
 
 pytest.importorskip('mmpretrain')
 from mmengine.analysis import FlopAnalyzer
-from mmengine.config import Config
 from mmengine.dataset import Compose, default_collate
-from mmengine.hooks import Hook
 from mmengine.registry import MODELS, init_default_scope
 from mmpretrain.structures import DataSample
 from PIL import Image
+from shipped_configs import ROOT, StopAfterOneStep, load, shipped
 from torch.utils.data import DataLoader
 
 import mmmambamixer.compat  # noqa: F401  (`mmpretrain::` bases)
@@ -30,23 +26,7 @@ from mmmambamixer import ViM2
 from mmmambamixer.engine.run_config import build_runner
 from mmmambamixer.models.layers import DropPath
 
-ROOT = Path(__file__).parents[1]
-FRAMEWORK = re.compile(r"'(mmpretrain|mmdet|mmseg)::")
-
-
-def framework(path: Path) -> str:
-    """Return the framework whose configs a config inherits; reads no base of theirs."""
-    text = path.read_text()
-    if named := FRAMEWORK.search(text):
-        return named[1]
-    return framework(path.parent / re.search(r"_base_ = '(.+)'", text)[1])
-
-
-CONFIGS = {
-    path.relative_to(ROOT).as_posix(): path
-    for path in sorted((ROOT / 'configs').rglob('*.py'))
-    if '_base_' not in path.parts and framework(path) == 'mmpretrain'
-}
+CONFIGS = shipped('mmpretrain')
 PAGES = {
     f'configs/{name}/metafile.yml': yaml.safe_load(
         (ROOT / f'configs/{name}/metafile.yml').read_text()
@@ -84,15 +64,6 @@ MILLIONS = {  # vim2.md's figures, of the paper's Table 8 and of VMamba
 }
 
 
-@functools.cache
-def read(name: str) -> Config:
-    return Config.fromfile(CONFIGS[name])
-
-
-def load(name: str) -> Config:
-    return copy.deepcopy(read(name))
-
-
 def model_name(config: str) -> str:
     return Path(config).stem.split('_')[0]
 
@@ -112,14 +83,6 @@ def toy_loader() -> DataLoader:
         for label, image in enumerate(images)
     ]
     return DataLoader(samples, batch_size=2, collate_fn=default_collate)
-
-
-class StopAfterOneStep(Hook):
-    """Note the loss of the first step and end the training after it."""
-
-    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
-        self.loss = outputs['loss'].item()
-        runner.train_loop.stop_training = True
 
 
 @pytest.mark.parametrize('name', CONFIGS)

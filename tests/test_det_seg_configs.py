@@ -5,7 +5,6 @@ memory (on the meta device) and step with a tiny arch. Classification: test_conf
 """
 
 import ast
-import copy
 import functools
 import math
 import re
@@ -20,11 +19,11 @@ pytest.importorskip('mmdet')
 pytest.importorskip('mmseg')
 from mmdet.testing import demo_mm_inputs
 from mmengine.config import Config
-from mmengine.hooks import Hook
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
+from shipped_configs import ROOT, StopAfterOneStep, framework, load, shipped
 from torch.utils.data import DataLoader
 
 import mmmambamixer.compat  # noqa: F401  (`mmdet::` bases)
@@ -32,23 +31,7 @@ from mmmambamixer import ViM2
 from mmmambamixer.engine.run_config import build_runner
 from mmmambamixer.models.layers import DropPath
 
-ROOT = Path(__file__).parents[1]
-FRAMEWORK = re.compile(r"'(mmpretrain|mmdet|mmseg)::")
-
-
-def framework(path: Path) -> str:
-    """Return the framework whose configs a config inherits; reads no base of theirs."""
-    text = path.read_text()
-    if named := FRAMEWORK.search(text):
-        return named[1]
-    return framework(path.parent / re.search(r"_base_ = '(.+)'", text)[1])
-
-
-CONFIGS = {
-    path.relative_to(ROOT).as_posix(): path
-    for path in sorted((ROOT / 'configs').rglob('*.py'))
-    if '_base_' not in path.parts and framework(path) != 'mmpretrain'
-}
+CONFIGS = shipped('mmdet', 'mmseg')
 TASKS = ['detection', 'segmentation']
 LARGE = [name for name in CONFIGS if name.split('/')[1] in TASKS]
 PAGES = [
@@ -60,15 +43,6 @@ SIZES = {'t': 'tiny', 's': 'small', 'b': 'base'}
 EPOCHS = {'1x': (12, [8, 11]), '1x-layer-decay': (12, [8, 11])}  # and milestones
 EPOCHS |= {'ms-crop-3x': (36, [27, 33]), 'amp-ms-crop-3x': (36, [27, 33])}
 TINY = dict(embed_dims=(8, 16, 24, 32), depths=(1, 2, 1, 1))
-
-
-@functools.cache
-def read(name: str) -> Config:
-    return Config.fromfile(CONFIGS[name])
-
-
-def load(name: str) -> Config:
-    return copy.deepcopy(read(name))
 
 
 @functools.cache
@@ -186,14 +160,6 @@ def test_only_matrices_and_convolutions_decay(name):
         kept = kept or group['params'][0].dim() == 1  # norms, averaging weights
         rate = 0 if kept else config.optim_wrapper.optimizer.weight_decay
         assert group['weight_decay'] == rate, key
-
-
-class StopAfterOneStep(Hook):
-    """Note the loss of the first step and end the training after it."""
-
-    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
-        self.loss = outputs['loss'].item()
-        runner.train_loop.stop_training = True
 
 
 def toy_loader(config: Config) -> DataLoader:

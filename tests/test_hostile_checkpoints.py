@@ -5,19 +5,16 @@ pickle allows.
 """
 
 import os
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import toy
 from torch import nn
 
 import mmmambamixer.compat  # noqa: F401  (safe loaders)
 from mmmambamixer import ViM2
-
-sys.path.insert(0, str(Path(__file__).parent / 'torture'))
-import toy
 
 WAYS = ('resume', 'load_from', 'pretrained')
 

@@ -4,12 +4,12 @@
 """
 
 import io
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import toy
 from mmengine.dataset import DefaultSampler, InfiniteSampler
 from mmengine.runner import Runner
 from torch.utils.data import BatchSampler, DataLoader
@@ -23,9 +23,6 @@ from mmmambamixer.engine import (
 )
 from mmmambamixer.engine.replay import CountedBatches, Endless, SeededDataset, replayed
 from mmmambamixer.engine.storage import is_complete, newest_complete, seal, write_file
-
-sys.path.insert(0, str(Path(__file__).parent / 'torture'))
-import toy
 
 
 def saved(**content) -> bytes:

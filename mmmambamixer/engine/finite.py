@@ -1,7 +1,10 @@
 """Stop at the first loss or gradient that is not a finite number."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.distributed as dist
+from mmengine.device import get_device
 from mmengine.dist import is_distributed
 from mmengine.hooks import Hook
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
@@ -56,19 +59,16 @@ class FiniteHook(Hook):
         self.update_params(loss, *args, **kwargs)
 
     def _step(self, **kwargs) -> None:
-        losses, self.losses = torch.stack(self.losses), []
+        losses, self.losses = self.losses, []
         gradients = [p.grad for p in self._parameters() if p.grad is not None]
-        sums = torch.stack([*torch._foreach_norm(gradients), losses.float().sum()])
-        finite = sums.isfinite().all()
-        if is_distributed():
-            finite = finite.int()
-            dist.all_reduce(finite, op=dist.ReduceOp.MIN)
-        if finite:
+        norms = torch._foreach_norm(gradients) if gradients else []
+        finite_losses, finite_gradients = all_finite(losses, norms)
+        if finite_losses and finite_gradients:
             self.in_a_row = 0
             self.step(**kwargs)
             return
         self.in_a_row += 1
-        scaled = isinstance(self.wrapper, AmpOptimWrapper) and losses.isfinite().all()
+        scaled = isinstance(self.wrapper, AmpOptimWrapper) and finite_losses
         allowed = max(self.skip, self.amp_skip) if scaled else self.skip
         message = self._message(losses)
         if self.in_a_row > allowed:
@@ -81,7 +81,7 @@ class FiniteHook(Hook):
         for group in self.wrapper.optimizer.param_groups:
             yield from group['params']
 
-    def _message(self, losses: Tensor) -> str:
+    def _message(self, losses: list[Tensor]) -> str:
         names = [
             name
             for name, value in self.runner.model.named_parameters()
@@ -91,10 +91,23 @@ class FiniteHook(Hook):
         saved = self.runner.message_hub.runtime_info.get('last_ckpt')
         return (
             f'iteration {self.runner.iter + 1} is not finite: the loss is '
-            f'{", ".join(f"{loss:.4g}" for loss in losses.tolist())}, and {told}; '
+            f'{", ".join(f"{float(loss):.4g}" for loss in losses)}, and {told}; '
             f'images of the batch: {first(image_paths(self.data_batch)) or "unknown"}; '
             f'last checkpoint: {saved or "none yet"}'
         )
+
+
+def all_finite(*groups: Sequence[Tensor]) -> list[bool]:
+    """Return for each group of scalars whether all are finite, on every process.
+
+    All processes get the same answer, whatever each of them has.
+    """
+    one = torch.ones(1, device=get_device())  # an empty group is finite
+    flags = [torch.stack([*group, one[0]]).isfinite().all() for group in groups]
+    flags = torch.stack(flags).int()
+    if is_distributed():
+        dist.all_reduce(flags, op=dist.ReduceOp.MIN)
+    return [bool(flag) for flag in flags]
 
 
 def image_paths(batch) -> list[str]:

@@ -30,7 +30,10 @@ class InterruptionHook(Hook):
     priority = 'LOWEST'
 
     def before_train(self, runner: Runner) -> None:
-        self.caught, self.previous = 0, {}
+        savers = [hook for hook in runner.hooks if isinstance(hook, SafeCheckpointHook)]
+        if not savers:
+            raise ValueError('InterruptionHook needs SafeCheckpointHook, there is none')
+        self.saver, self.caught, self.previous = savers[0], 0, {}
         if threading.current_thread() is threading.main_thread():
             self.previous = {n: signal.signal(n, self._note) for n in SIGNALS}
 
@@ -69,10 +72,7 @@ class InterruptionHook(Hook):
 
     def _leave(self, runner: Runner, number: int, iterations: int) -> None:
         name = signal.Signals(number).name
-        savers = [hook for hook in runner.hooks if isinstance(hook, SafeCheckpointHook)]
-        if not savers:
-            raise ValueError('InterruptionHook needs SafeCheckpointHook, there is none')
-        path = savers[0].save_now(runner, iterations)
+        path = self.saver.save_now(runner, iterations)
         runner.logger.warning(
             f'{name}: saved {path} after {iterations} iterations, to resume from'
         )

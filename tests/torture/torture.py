@@ -37,7 +37,7 @@ class Suites:
         self.folder, self.trials, self.random = folder, trials, generator
         self.finished = {}
 
-    def reference(self, **settings) -> Path:
+    def _reference(self, **settings) -> Path:
         """Return the folder of a run that nothing disturbed, and note its seconds."""
         key = tuple(sorted(settings.items()))
         if key not in self.finished:
@@ -50,17 +50,17 @@ class Suites:
         self.seconds = self.finished[key][1]
         return self.finished[key][0]
 
-    def fresh(self) -> Path:
+    def _fresh(self) -> Path:
         folder = self.folder / 'trial'
         shutil.rmtree(folder, ignore_errors=True)
         return folder
 
-    def verdict(self, folder: Path, ranks: int = 1, **settings) -> str | None:
+    def _verdict(self, folder: Path, ranks: int = 1, **settings) -> str | None:
         """Let a disturbed run finish; return what is wrong with it, or None."""
         codes = forks.wait(forks.start(folder, ranks=ranks, **settings))
         if any(codes):
             return f'does not resume, exit codes {codes}, see {folder}/log-0'
-        undisturbed = self.reference(ranks=ranks, **settings)
+        undisturbed = self._reference(ranks=ranks, **settings)
         if not forks.same_run(undisturbed, folder, ranks):
             return 'differs from the undisturbed run'
         return None
@@ -75,8 +75,8 @@ class Suites:
         done, total = 0, self.trials or default
         while done < total:
             settings = kinds[done % len(kinds)] | dict(ranks=ranks)
-            self.reference(**settings)
-            folder, kills = self.fresh(), 0
+            self._reference(**settings)
+            folder, kills = self._fresh(), 0
             while kills < min(5, total - done):
                 children = forks.start(folder, **settings)
                 time.sleep(self.random.uniform(0.1, self.seconds))
@@ -87,7 +87,7 @@ class Suites:
                 if not any(forks.wait(children)):  # it had ended already
                     break
                 kills += 1
-            fault = self.verdict(folder, **settings)
+            fault = self._verdict(folder, **settings)
             yield from [fault] * kills
             done += kills
 
@@ -98,16 +98,16 @@ class Suites:
     def storage(self):
         """SIGKILL, and a full disk, at every step of every write and removal."""
         settings = dict(epochs=2)
-        self.reference(**settings)
+        self._reference(**settings)
         for kind in ('kill', 'full'):
             for step in count():
-                steps, folder = Steps(step, kind), self.fresh()
+                steps, folder = Steps(step, kind), self._fresh()
                 (code,) = forks.wait(
                     forks.start(folder, prepare=steps.install, **settings)
                 )
                 if not steps.reached:
                     break
-                fault = self.verdict(folder, **settings)
+                fault = self._verdict(folder, **settings)
                 if kind == 'full' and code not in (0, forks.STOPPED):
                     fault = f'exit code {code}'
                 yield fault and f'{kind} at step {step}: {fault}'
@@ -115,29 +115,30 @@ class Suites:
     def corrupt(self):
         """Damage the newest checkpoint; the one before it has to be used."""
         settings = dict(keep=2)
-        whole = self.reference(**settings)
+        whole = self._reference(**settings)
         name = f'epoch_{toy.EPOCHS}.pth'
         data = (whole / name).read_bytes()
         for i in range(self.trials or 120):
             kind, damaged = damage(data, i, self.random)
-            folder = self.fresh()
+            folder = self._fresh()
             shutil.copytree(whole, folder, ignore=shutil.ignore_patterns('final.pth'))
             (folder / name).write_bytes(damaged)
             (folder / 'log-0').unlink()
             if storage.is_complete(folder / name):
                 yield f'{kind}: not detected'
                 continue
-            fault = self.verdict(folder, **settings)
+            fault = self._verdict(folder, **settings)
             if f'{name} is passed over' not in (folder / 'log-0').read_text():
                 fault = 'the log does not name it'
             yield fault and f'{kind}: {fault}'
 
     def sigterm(self):
         """Ask a run to end at a random moment, with one and two processes."""
-        for i in range(self.trials or 20):
+        i, total = 0, self.trials or 20
+        while i < total:
             settings = dict(ranks=1 + i % 2, by_epoch=i % 4 < 2, interval=6)
-            self.reference(**settings)
-            folder = self.fresh()
+            self._reference(**settings)
+            folder = self._fresh()
             started = forks.Started()
             children = forks.start(folder, act=started.tell, **settings)
             started.wait()
@@ -147,8 +148,11 @@ class Suites:
             forks.kill(children[-1:], number)
             codes = forks.wait(children)
             seconds = time.monotonic() - asked
-            fault = self.verdict(folder, **settings)
-            if any(codes) and set(codes) != {interruption.SHELL_BASE + number}:
+            if not any(codes):  # it had ended already
+                continue
+            i += 1
+            fault = self._verdict(folder, **settings)
+            if set(codes) != {interruption.SHELL_BASE + number}:
                 fault = f'exit codes {codes}'
             elif seconds > 10:
                 fault = f'it took {seconds:.1f} s to end'
@@ -158,7 +162,7 @@ class Suites:
         """A loss or gradient that is not finite, at a random iteration."""
         for i in range(self.trials or 20):
             settings = dict(ranks=1 + i % 2)
-            folder = self.fresh()
+            folder = self._fresh()
             at = self.random.randrange(1, 36 // settings['ranks'])
             kind = ('loss', 'gradient')[i // 2 % 2]
             act = toy.Poison(kind, at, rank=i % settings['ranks'])
@@ -172,7 +176,7 @@ class Suites:
             elif any(not finite(path) for path in folder.glob('*.pth')):
                 yield f'{kind} at {at}: a checkpoint holds NaN'
             else:
-                yield self.verdict(folder, **settings)
+                yield self._verdict(folder, **settings)
 
     def dead_rank(self):
         """One of two processes dies; the other one must end soon, not wait."""
@@ -184,9 +188,9 @@ class Suites:
 
     def _lost_rank(self, number: int, limit: float, default: int):
         settings = dict(ranks=2)
-        self.reference(**settings)
+        self._reference(**settings)
         for _ in range(self.trials or default):
-            folder, started = self.fresh(), forks.Started()
+            folder, started = self._fresh(), forks.Started()
             children = forks.start(
                 folder, act=started.tell, timeout=PATIENCE, **settings
             )
@@ -200,7 +204,7 @@ class Suites:
             if code == 0 or seconds > limit:
                 yield f'exit code {code} after {seconds:.1f} s'
             else:
-                yield self.verdict(folder, **settings)
+                yield self._verdict(folder, **settings)
 
 
 PATIENCE = 15
@@ -231,8 +235,7 @@ def finite(path: Path) -> bool:
 
 
 def main() -> None:
-    names = [name for name, item in vars(Suites).items() if callable(item)]
-    names = [n for n in names if not n.startswith('_') and n not in NO_SUITE]
+    names = [name for name in vars(Suites) if not name.startswith('_')]
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('suites', nargs='*', metavar='SUITE', help=', '.join(names))
     parser.add_argument('--trials', type=int, help='trials of each suite')
@@ -256,8 +259,6 @@ def main() -> None:
         print(f'{name}: {good} of {len(faults)} in {seconds:.0f} s', flush=True)
     sys.exit(failed > 0)
 
-
-NO_SUITE = ('reference', 'fresh', 'verdict')
 
 if __name__ == '__main__':
     main()

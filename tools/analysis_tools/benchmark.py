@@ -23,31 +23,16 @@ from contextlib import AbstractContextManager
 from functools import partial
 
 import torch
-from mmengine.config import Config, DictAction
-from mmengine.model import revert_sync_batchnorm
-from mmengine.registry import MODELS, init_default_scope
-from mmengine.runner.checkpoint import CheckpointLoader
+from mmengine.config import DictAction
 from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
 import mmmambamixer.compat  # noqa: F401  (safe checkpoints, `mmdet::` bases)
-from mmmambamixer.engine import check_state_dict
 from mmmambamixer.engine.check_model import check_channels, head_classes
 from mmmambamixer.engine.fake_batch import SHAPES, fake_batch
+from mmmambamixer.engine.model import build_model, load_weights
 from mmmambamixer.engine.run_config import load_config, merge_options, one_sentence
 from mmmambamixer.env import describe
-
-
-def build_model(config: Config, checkpoint: str | None, device: str) -> nn.Module:
-    init_default_scope(config.get('default_scope', 'mmengine'))
-    config.model.setdefault('data_preprocessor', config.get('data_preprocessor'))
-    model = revert_sync_batchnorm(MODELS.build(config.model))
-    check_channels(model)
-    if checkpoint is not None:
-        loaded = CheckpointLoader.load_checkpoint(checkpoint, 'cpu')
-        check_state_dict(model, loaded, checkpoint)
-        model.load_state_dict(loaded.get('state_dict', loaded))
-    return model.to(device)
 
 
 def test_step(model: nn.Module, batch: dict, autocast: Callable) -> list:
@@ -198,7 +183,11 @@ def main() -> None:
         merge_options(config, args.cfg_options)
         scope = config.get('default_scope')
         args.shape = tuple(args.shape or SHAPES.get(scope, ()))
-        model = build_model(config, args.checkpoint, args.device)
+        model = build_model(config)
+        check_channels(model)
+        if args.checkpoint is not None:
+            load_weights(model, args.checkpoint)
+        model.to(args.device)
         classes = min(head_classes(model).values())
         channels = getattr(model.backbone, 'in_channels', 3)
         batch = fake_batch(

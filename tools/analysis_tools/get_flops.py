@@ -18,33 +18,25 @@ from functools import partial
 import torch
 from mmengine.analysis import FlopAnalyzer
 from mmengine.analysis.print_helper import complexity_stats_table
-from mmengine.config import Config
-from mmengine.model import revert_sync_batchnorm
-from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 
 import mmmambamixer.compat  # noqa: F401  (`mmdet::` bases)
+from mmmambamixer.engine.model import build_model
 from mmmambamixer.engine.run_config import load_config, one_sentence
 
 SHAPES = {'mmpretrain': (224, 224), 'mmdet': (800, 1280), 'mmseg': (512, 2048)}
 """Height and width for which the papers and pages of each framework state FLOPs."""
 
 
-def build_model(config: Config) -> nn.Module:
-    """Return the config's model as it is tested, on one device."""
-    init_default_scope(config.get('default_scope', 'mmengine'))
-    model = revert_sync_batchnorm(MODELS.build(config.model)).eval()
-    return model.requires_grad_(False)  # no maps are kept for a backward
-
-
 def analyze(model: nn.Module, scope: str, shape: tuple[int, int]) -> FlopAnalyzer:
     """Return the analysis of the model's forward on one random image.
 
     Args:
-        model: In eval mode.
+        model: Put into eval mode, without gradients: no maps are kept.
         scope: Framework of the model; detectors get the meta data of their image.
         shape: Height and width.
     """
+    model.eval().requires_grad_(False)
     channels = getattr(model.backbone, 'in_channels', 3)
     image = torch.rand(1, channels, *shape)
     if scope == 'mmdet':

@@ -16,8 +16,6 @@ import torch
 import torch.nn.functional as F
 from mmengine.config import Config
 from mmengine.dataset import Compose
-from mmengine.registry import MODELS, init_default_scope
-from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor, nn
 
 import mmmambamixer.compat  # noqa: F401  (safe checkpoints, `mmdet::` bases)
@@ -29,7 +27,7 @@ from mmmambamixer.analysis.drawing import (
     draw_receptive_fields,
     draw_tokens,
 )
-from mmmambamixer.engine import check_state_dict
+from mmmambamixer.engine.model import build_model, load_weights
 from mmmambamixer.engine.prediction.images import read_picture
 from mmmambamixer.engine.prediction.model import test_dataset
 from mmmambamixer.engine.run_config import load_config, one_sentence
@@ -44,11 +42,8 @@ def load_model(config: Config, path: str | None) -> nn.Module:
     Raises:
         ValueError: If the checkpoint does not fit, or the backbone is no ViM2.
     """
-    init_default_scope(config.get('default_scope', 'mmengine'))
-    if 'data_preprocessor' in config:  # the runner puts it there too
-        config.model.setdefault('data_preprocessor', config.data_preprocessor)
     torch.manual_seed(0)
-    model = MODELS.build(config.model)
+    model = build_model(config)
     backbone = getattr(model, 'backbone', None)
     if not isinstance(backbone, ViM2):
         raise ValueError(
@@ -56,9 +51,7 @@ def load_model(config: Config, path: str | None) -> nn.Module:
             f'{type(backbone).__name__}'
         )
     if path is not None:
-        checkpoint = CheckpointLoader.load_checkpoint(path, 'cpu', logger='silent')
-        check_state_dict(model, checkpoint, path)
-        model.load_state_dict(checkpoint.get('state_dict', checkpoint))
+        load_weights(model, path)
     return model.eval()
 
 

@@ -7,14 +7,12 @@ import torch
 from matplotlib import colormaps
 from mmengine.config import Config, ConfigDict
 from mmengine.dataset import Compose, default_collate, pseudo_collate
-from mmengine.model import revert_sync_batchnorm
-from mmengine.registry import DATASETS, MODELS, init_default_scope
-from mmengine.runner.checkpoint import CheckpointLoader
+from mmengine.registry import DATASETS
 from mmengine.utils import ProgressBar
 from torch import nn
 
-from .. import check_state_dict
 from ..check_model import head_classes
+from ..model import build_model, load_weights
 from ..run_config import CLASSIFICATION
 from .images import read_picture
 
@@ -34,13 +32,8 @@ def load_model(config: Config, path: str, device: str) -> nn.Module:
     """
     if torch.device(device).type == 'cuda' and not torch.cuda.is_available():
         raise ValueError(f'torch sees no GPU here, so there is no --device {device}')
-    init_default_scope(config.default_scope)
-    checkpoint = CheckpointLoader.load_checkpoint(path, 'cpu')
-    config.model.setdefault('data_preprocessor', config.get('data_preprocessor'))
-    model = revert_sync_batchnorm(MODELS.build(config.model))
-    check_state_dict(model, checkpoint, path)
-    model.load_state_dict(checkpoint.get('state_dict', checkpoint))
-    meta = checkpoint.get('meta', {}).get('dataset_meta') or {}
+    model = build_model(config)
+    meta = load_weights(model, path).get('dataset_meta') or {}
     model.dataset_meta = name_classes(model, meta, dataset_meta(config), path)
     return model.to(device).eval()
 

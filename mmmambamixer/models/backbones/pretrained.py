@@ -7,7 +7,14 @@ from mmengine.logging import print_log
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import nn
 
-from mmmambamixer.state_dict import compare, first, tell
+from mmmambamixer.state_dict import (
+    MISSING,
+    RESHAPED,
+    compare,
+    first,
+    tell,
+    weights_of,
+)
 
 OUTPUT_NORM = re.compile(r'norm\d+\.(weight|bias)')
 """Backbones for another task return other stages, so their output norms differ."""
@@ -53,12 +60,12 @@ def check_pretrained(model: nn.Module, settings: Mapping) -> None:
 
     Raises:
         ValueError: If the checkpoint does not fit; the message counts what is missing,
-            unexpected or of another shape and names the first ones.
+            unexpected or of another shape, and a table has the first ones.
     """
     name, prefix = settings['checkpoint'], settings.get('prefix') or ''
     prefix = prefix if prefix.endswith('.') or not prefix else f'{prefix}.'
     checkpoint = CheckpointLoader.load_checkpoint(name, map_location='cpu')
-    loaded = checkpoint.get('state_dict', checkpoint)
+    loaded = weights_of(checkpoint, name)
     given = {
         key.removeprefix(prefix): value
         for key, value in loaded.items()
@@ -66,22 +73,20 @@ def check_pretrained(model: nn.Module, settings: Mapping) -> None:
     }
     initial = checkpoint.get('meta', {}).get('initial', ())
     initial = {key.removeprefix(prefix) for key in initial if key.startswith(prefix)}
-    faults = compare(model.state_dict(), given)
-    norms = {
-        fault: [key for key in faults[fault] if OUTPUT_NORM.fullmatch(key)]
-        for fault in ('missing', 'unexpected')
-    }
-    kept = initial.intersection(faults['missing'])
-    for fault, allowed in norms.items():
-        faults[fault] = [k for k in faults[fault] if k not in {*allowed, *kept}]
-    if any(faults.values()):
+    wrong, allowed = [], []
+    for fault in compare(model.state_dict(), given):
+        fine = (fault.kind != RESHAPED and OUTPUT_NORM.fullmatch(fault.name)) or (
+            fault.kind == MISSING and fault.name in initial
+        )
+        (allowed if fine else wrong).append(fault)
+    if wrong:
         raise ValueError(
             f'{name} does not fit {type(model).__name__} of {len(model.state_dict())} '
-            f'tensors: {tell(faults)}{_hint(loaded, prefix, given)}'
+            f'tensors: {tell(wrong, _hint(loaded, prefix, given))}'
         )
-    for fault, keys in {**norms, 'initial': sorted(kept)}.items():
-        if keys:
-            print_log(f'{name}: {len(keys)} {fault} as allowed ({first(keys)})')
+    if allowed:
+        told = first([fault.name for fault in allowed])
+        print_log(f'{name}: {len(allowed)} tensors differ as allowed ({told})')
 
 
 def _hint(loaded: Mapping, prefix: str, given: Mapping) -> str:
