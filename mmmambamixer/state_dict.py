@@ -1,6 +1,5 @@
 """What sets two state dicts apart, and how to say it."""
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -29,7 +28,7 @@ class Fault(NamedTuple):
 
 
 def weights_of(checkpoint, name: str) -> dict:
-    """Return the state dict in a checkpoint, without the prefix that DDP puts.
+    """Return the state dict in a checkpoint.
 
     Args:
         checkpoint: State dict, or a dict that holds one as `state_dict`.
@@ -51,7 +50,7 @@ def weights_of(checkpoint, name: str) -> dict:
             f'{name} holds no weights: expected a dict of tensors, or one with the '
             f'key state_dict, got the keys {first([*map(str, state)]) or "none"}'
         )
-    return {re.sub(r'^module\.', '', str(key)): item for key, item in state.items()}
+    return dict(state)
 
 
 def compare(wanted: Mapping[str, Tensor], given: Mapping) -> list[Fault]:

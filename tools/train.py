@@ -8,13 +8,12 @@ import argparse
 import os
 
 from mmengine.config import Config
-from mmengine.runner import find_latest_checkpoint
-from mmengine.runner.checkpoint import CheckpointLoader
 
 import mmmambamixer.compat  # noqa: F401  (safe checkpoints, `mmdet::` bases)
-from mmmambamixer.engine import SafeCheckpointHook, TrainingStopped, check_state_dict
+from mmmambamixer.engine import TrainingStopped
 from mmmambamixer.engine.check_data import check_data
 from mmmambamixer.engine.check_model import check_starting_weights
+from mmmambamixer.engine.loading import check_start
 from mmmambamixer.engine.run_config import (
     build_runner,
     choose_work_dir,
@@ -76,7 +75,8 @@ def make_config(args: argparse.Namespace) -> Config:
         use_amp(config)
     if args.resume:
         config.resume = True
-        config.load_from = None if args.resume == 'auto' else args.resume
+        if args.resume != 'auto':
+            config.load_from = args.resume
     if args.auto_scale_lr:
         scale_lr(config)
     fill_dataloaders(config, persistent_workers=True)
@@ -106,30 +106,18 @@ def scale_lr(config: Config) -> None:
     config.auto_scale_lr.enable = True
 
 
-def check_resume(config: Config, runner) -> None:
-    """Raise unless the checkpoint to go on from is there and fits the model."""
-    if not config.get('resume'):
-        return
-    for hook in runner.hooks:
-        if isinstance(hook, SafeCheckpointHook):
-            hook.before_run(runner)  # chooses the newest that is complete
-    path = runner._load_from or find_latest_checkpoint(runner.work_dir)
-    if path is None:
-        runner.logger.info(f'--resume: no checkpoint in {runner.work_dir}, starts anew')
-        return
-    checkpoint = CheckpointLoader.load_checkpoint(path, map_location='cpu')
-    check_state_dict(runner.model, checkpoint, path)
-
-
 def main() -> None:
     args = parse_args()
     with one_sentence():
         config = make_config(args)
         require_gpu_for_amp(config)
         check_data(config, 'train', 'val')
+        start = config.get('load_from')
+        if args.resume == 'auto':
+            config.load_from = None  # else MMEngine would go on from it
         runner = build_runner(config)
         check_starting_weights(runner.model)
-        check_resume(config, runner)
+        check_start(runner, otherwise=start)
         open_data(runner, 'train', 'val')
     with one_sentence((UnusableSample, TrainingStopped)):
         runner.train()

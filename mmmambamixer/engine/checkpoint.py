@@ -1,18 +1,20 @@
 """Checkpoints as plain data, and the check that one fits a model."""
 
-import re
 from collections.abc import Mapping
 
 import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
-from mmengine.model import BaseTTAModel, is_model_wrapper
 from torch import nn
 
-from ..state_dict import compare, tell
+from ..state_dict import Fault, compare, tell, weights_of
+from .check_model import unwrapped
 
 KIND = '__kind__'
 """Key that marks the dicts which stand for an object."""
+
+ELSE = '; was it trained with another config?'
+"""End of the line where a checkpoint does not fit and nothing better can be said."""
 
 
 def to_plain(value):
@@ -73,29 +75,56 @@ def from_plain(value):
     return value
 
 
+def state_dict_of(checkpoint: Mapping, name: str) -> dict[str, torch.Tensor]:
+    """Return the weights of a checkpoint, without the prefix `module.` of DDP.
+
+    Args:
+        checkpoint: State dict, or a dict that holds one as `state_dict`.
+        name: Name of the checkpoint in the message.
+
+    Raises:
+        ValueError: If it holds no weights.
+    """
+    state = weights_of(checkpoint, name)
+    return {str(key).removeprefix('module.'): item for key, item in state.items()}
+
+
+def misfits(model: nn.Module, checkpoint: Mapping, name: str) -> list[Fault]:
+    """Return the tensors in which a checkpoint and a model do not agree.
+
+    Args:
+        model: The model; wrappers for DDP and test-time augmentation are looked into.
+        checkpoint: As in `state_dict_of`.
+        name: As in `state_dict_of`.
+
+    Raises:
+        ValueError: If it holds no weights.
+    """
+    return compare(unwrapped(model).state_dict(), state_dict_of(checkpoint, name))
+
+
 def check_state_dict(model: nn.Module, checkpoint: Mapping, name: str) -> None:
     """Raise unless a checkpoint has exactly the tensors of a model.
 
     MMEngine loads what fits and only logs the rest.
 
     Args:
-        model: The model; wrappers for DDP and test-time augmentation are looked into.
-        checkpoint: State dict, or a dict that holds one as `state_dict`.
+        model: As in `misfits`.
+        checkpoint: As in `misfits`.
         name: Name of the checkpoint in the message.
 
     Raises:
         ValueError: If tensors are missing, unexpected or of another shape; the message
-            counts them and names the first ones.
+            counts them, and a table has the first ones.
     """
-    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
-        model = model.module
-    given = checkpoint.get('state_dict', checkpoint)
-    given = {re.sub(r'^module\.', '', key): item for key, item in given.items()}
-    wanted = model.state_dict()
+    refuse(model, misfits(model, checkpoint, name), name)
 
-    faults = compare(wanted, given)
-    if any(faults.values()):
+
+def refuse(model: nn.Module, faults: list[Fault], name: str, hint: str = ELSE) -> None:
+    """Raise ValueError with a table if there are faults."""
+    if faults:
+        model = unwrapped(model)
         raise ValueError(
-            f'{name} does not fit this model of {len(wanted)} tensors: '
-            f'{tell(faults)}; was it trained with another config?'
+            f'{name} does not fit this {type(model).__name__} of '
+            f'{len(model.state_dict())} tensors: {tell(faults, hint)}'
         )

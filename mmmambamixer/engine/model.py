@@ -6,7 +6,7 @@ from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import nn
 
-from .checkpoint import check_state_dict
+from .checkpoint import check_state_dict, state_dict_of
 
 
 def build_model(config: Config) -> nn.Module:
@@ -35,5 +35,5 @@ def load_weights(model: nn.Module, path: str) -> dict:
     """
     checkpoint = CheckpointLoader.load_checkpoint(path, 'cpu', logger='silent')
     check_state_dict(model, checkpoint, path)
-    model.load_state_dict(checkpoint.get('state_dict', checkpoint))
+    model.load_state_dict(state_dict_of(checkpoint, path))
     return checkpoint.get('meta', {})

@@ -7,6 +7,7 @@ from mmengine.runner import Runner
 from .checkpoint_hook import SafeCheckpointHook
 from .finite import FiniteHook
 from .interruption import InterruptionHook
+from .loading import StrictLoadHook
 from .plain_hook import PlainCheckpointHook
 from .replay import ReplayHook
 
@@ -18,6 +19,7 @@ class PlainCheckpointRunner(Runner):
     def register_hooks(self, default_hooks=None, custom_hooks=None) -> None:
         super().register_hooks(default_hooks, custom_hooks)
         self.register_hook(PlainCheckpointHook())
+        self.register_hook(StrictLoadHook())
 
 
 @RUNNERS.register_module()
