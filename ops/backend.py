@@ -9,6 +9,7 @@ import importlib
 import importlib.util
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 
@@ -53,18 +54,46 @@ LIBRARY.define(
     '-> (Tensor dv, Tensor dweight, Tensor dbias)'
 )
 
-try:
-    importlib.import_module('._C', __package__)
-    BINARY_ERROR = None
-except ImportError as error:  # absent, or built for another torch
-    BINARY_ERROR = error
-
 TRITON_FOUND = importlib.util.find_spec('triton') is not None
 
 HOW_TO_BUILD = (
     'build it with `pip install -e . --no-build-isolation` (needs a C++17 compiler)'
 )
 HOW_TO_GET_TRITON = 'install it with `pip install triton`'
+
+
+def load_binary() -> ImportError | None:
+    """Load `_C` and return None, or return why it is not loaded.
+
+    An absent binary is mentioned when a kernel is first missed, as it may be meant; one
+    that is there and does not fit gives a warning at once. A binary is for one minor
+    version of torch: with another it may load all the same and then misread tensors.
+    """
+    record = Path(__file__).with_name('_C.built_for')  # setup.py writes it
+    built_for = record.read_text().strip() if record.is_file() else 'an unknown version'
+    try:
+        if record.is_file() and _minor(built_for) != _minor(torch.__version__):
+            raise ImportError('another minor version')
+        importlib.import_module('._C', __package__)
+        return None
+    except ModuleNotFoundError as error:
+        return error
+    except ImportError as error:
+        reason = f'built for torch {built_for}, this is torch {torch.__version__}'
+        warnings.warn(
+            f'the compiled kernels of mmmambamixer do not fit ({reason}: {error}), so '
+            f'CPU tensors will run the slow PyTorch reference; {HOW_TO_BUILD}',
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return ImportError(f'{reason}: {error}')
+
+
+def _minor(version: str) -> list[str]:
+    return version.split('.')[:2]
+
+
+BINARY_ERROR = load_binary()
 
 
 def register(name: str, reference: Callable, gpu: str | None) -> None:

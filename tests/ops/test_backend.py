@@ -57,7 +57,7 @@ import importlib, sys, warnings
 real = importlib.import_module
 def import_module(name, package=None):
     if name == '._C':
-        raise ImportError('made missing by a test')
+        raise ModuleNotFoundError('made missing by a test')
     return real(name, package)
 importlib.import_module = import_module
 warnings.simplefilter('always')
