@@ -2,6 +2,7 @@
 # make demo-det   the same with Mask R-CNN, on scenes of several digits
 # make demo-seg   the same with UperNet, on these scenes
 # make test       run the tests
+# make wheel      build the wheel into dist/, without an index and reproducibly
 # They set up .venv first where it is missing; later calls find it complete.
 #
 # Variables:
@@ -16,7 +17,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-det demo-seg test lint clean
+.PHONY: help setup demo demo-det demo-seg test lint wheel clean
 
 VENV ?= .venv
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -62,7 +63,10 @@ lint: setup
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 
+wheel: $(STAMPS)/tested
+	@tools/wheel.sh
+
 clean:
-	rm -rf $(VENV) build *.egg-info mmmambamixer/.mim
+	rm -rf $(VENV) build dist *.egg-info mmmambamixer/.mim
 	rm -rf work_dirs/demo{,-det,-seg} data/digits data/digit_scenes{,_4800}
-	find ops -name '*.so' -delete
+	rm -f ops/_C.*

@@ -6,6 +6,7 @@ PyTorch reference and say so.
 """
 
 import os
+import shlex
 import shutil
 from glob import glob
 
@@ -15,6 +16,7 @@ from setuptools.command.build_py import build_py
 OPS = ['mmmambamixer.ops'] + [f'mmmambamixer.ops.{p}' for p in find_packages('ops')]
 MIM = ['configs', 'tools', 'model-index.yml']
 """What OpenMMLab looks for in a package's `.mim` folder."""
+NO_EXT = 'MMMAMBAMIXER_NO_EXT=1 installs without the compiled kernels'
 
 
 class BuildPyWithMim(build_py):
@@ -45,20 +47,52 @@ class BuildPyWithMim(build_py):
 def extension():
     """Return the setup arguments that compile `mmmambamixer.ops._C`."""
     try:
+        import torch
         from torch.utils.cpp_extension import BuildExtension, CppExtension
     except ModuleNotFoundError as error:
         raise SystemExit(
             'mmmambamixer compiles against the torch you run: install torch first, '
-            'then `pip install --no-build-isolation .` (MMMAMBAMIXER_NO_EXT=1 installs '
-            'without the compiled kernels)'
+            f'then `pip install --no-build-isolation .` ({NO_EXT})'
         ) from error
+
+    class BuildKernels(BuildExtension):
+        """Compile, and write beside the binary which torch it is for."""
+
+        def run(self):
+            need_compiler()
+            super().run()
+            binary = self.get_ext_fullpath('mmmambamixer.ops._C')
+            record = os.path.join(os.path.dirname(binary), '_C.built_for')
+            with open(record, 'w') as file:
+                file.write(torch.__version__ + '\n')
+
     kernels = CppExtension(
         'mmmambamixer.ops._C',
         ['ops/bindings.cpp', *sorted(glob('ops/*/cpu*.cpp'))],
         depends=sorted(glob('ops/**/*.h', recursive=True)),
-        extra_compile_args=['-O3'],
+        extra_compile_args=['-O3', '-g0', *without_paths(torch)],
     )
-    return dict(cmdclass={'build_ext': BuildExtension}, ext_modules=[kernels])
+    return dict(cmdclass={'build_ext': BuildKernels}, ext_modules=[kernels])
+
+
+def need_compiler():
+    """Stop in one sentence where there is nothing to compile with."""
+    compiler = shlex.split(os.environ.get('CXX', 'c++'))[0]  # what torch takes
+    if shutil.which(compiler) is None:
+        raise SystemExit(
+            f'mmmambamixer compiles its CPU kernels and there is no {compiler!r} on '
+            f'PATH: install g++ (Debian: apt install g++) or set CXX ({NO_EXT})'
+        )
+
+
+def without_paths(torch):
+    """Return options that keep this machine's folders out of the binary.
+
+    Messages of `TORCH_CHECK` carry the path of their source. The last match counts,
+    and torch may lie in a `.venv` in here.
+    """
+    here, there = os.path.abspath('.'), os.path.dirname(torch.__file__)
+    return [f'-ffile-prefix-map={here}=.', f'-ffile-prefix-map={there}=torch']
 
 
 kwargs = {} if os.environ.get('MMMAMBAMIXER_NO_EXT') == '1' else extension()
