@@ -77,7 +77,7 @@ def extension():
 
 def need_compiler():
     """Stop in one sentence where there is nothing to compile with."""
-    compiler = shlex.split(os.environ.get('CXX', 'c++'))[0]  # what torch takes
+    compiler = shlex.split(os.environ.get('CXX') or 'c++')[0]  # what torch takes
     if shutil.which(compiler) is None:
         raise SystemExit(
             f'mmmambamixer compiles its CPU kernels and there is no {compiler!r} on '

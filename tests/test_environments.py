@@ -1,0 +1,151 @@
+"""What an installation does where something is missing or does not fit.
+
+No test of this needs an environment of its own: a process that imported torch forks,
+and its child does not find the modules that are to be missing.
+"""
+
+import json
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+import torch
+from sources import ROOT, run
+
+SCRIPT = ROOT / 'tests/support/environments.py'
+FRAMEWORKS = ('mmdet', 'mmseg', 'mmpretrain')
+EXTENSION = '_C' + sysconfig.get_config_var('EXT_SUFFIX')
+WITHOUT = {
+    'nothing': [],
+    'triton': ['triton'],
+    **{framework: [framework] for framework in FRAMEWORKS},
+    'all frameworks and mmcv': [*FRAMEWORKS, 'mmcv', 'torchvision'],
+    'mmengine': ['mmengine'],
+}
+BINARY = [*(ROOT / 'ops').glob('_C.*.so')]
+PACKAGES = ['plain', 'undefined symbol', 'truncated']
+PACKAGES += ['other torch', 'complete'] if BINARY else []
+BROKEN_C = 'void a_symbol_of_another_torch(void); void *PyInit__C(void) {' + (
+    'a_symbol_of_another_torch(); return 0; }'
+)
+
+
+def make_package(folder: Path, kind: str) -> None:
+    """Write the package as it is installed, with a binary or without."""
+    ignored = shutil.ignore_patterns('__pycache__', '.mim', '*.so', '_C.*')
+    shutil.copytree(ROOT / 'mmmambamixer', folder / 'mmmambamixer', ignore=ignored)
+    ops = folder / 'mmmambamixer/ops'
+    shutil.copytree(ROOT / 'ops', ops, ignore=ignored)
+    version = torch.__version__
+    if kind == 'undefined symbol':
+        (folder / 'c.c').write_text(BROKEN_C)
+        result = run(
+            'cc', '-shared', '-fPIC', '-o', str(ops / EXTENSION), 'c.c', cwd=folder
+        )
+        assert result.returncode == 0, result.stderr
+    elif kind == 'truncated':
+        (ops / EXTENSION).write_bytes(b'\x7fELF')
+    elif kind in ('other torch', 'complete'):
+        shutil.copy(BINARY[0], ops / EXTENSION)
+        version = version if kind == 'complete' else '1.13.1+cpu'
+    if kind != 'plain':
+        (ops / '_C.built_for').write_text(f'{version}\n')
+
+
+@pytest.fixture(scope='module')
+def seen(tmp_path_factory) -> dict[str, dict]:
+    """What happened in each environment."""
+    folder = tmp_path_factory.mktemp('environments')
+    for kind in PACKAGES:
+        make_package(folder / kind, kind)
+    tasks = [dict(name=k, without=v, package='plain') for k, v in WITHOUT.items()]
+    tasks += [dict(name=k, without=[], package=k) for k in PACKAGES]
+    result = subprocess.run(
+        [sys.executable, SCRIPT, folder],
+        input='\n'.join(map(json.dumps, tasks)),
+        env=dict(
+            PATH='', CUDA_VISIBLE_DEVICES='', OMP_NUM_THREADS='1', HOME=str(folder)
+        ),
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert result.returncode == 0, result.stderr[-3000:]
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [line['name'] for line in lines] == [task['name'] for task in tasks]
+    return {line['name']: line for line in lines}
+
+
+@pytest.mark.parametrize('name', [name for name in WITHOUT if name != 'mmengine'])
+def test_imports_and_computes_without(name, seen):
+    facts = seen[name]
+    assert 'error' not in facts, facts
+    assert facts['at import'] == []
+    assert not {*WITHOUT[name]} & {*facts['loaded']}
+    torch.testing.assert_close(facts['features'], seen['nothing']['features'])
+
+
+def test_no_framework_is_imported_by_the_package(seen):
+    assert not {*FRAMEWORKS, 'mmcv'} & {*seen['nothing']['loaded']}
+
+
+def test_without_triton_gpu_tensors_have_no_backend(seen):
+    text = 'none: Triton is missing; install it with `pip install triton`'
+    assert seen['triton']['backends']['cuda'] == text
+
+
+def test_without_mmengine_the_error_names_both_families(seen):
+    assert seen['mmengine']['error'] == (
+        'mmmambamixer needs MMEngine, which comes with one of two families: install '
+        '`mmmambamixer[openmmlab]` (mmengine) or `mmmambamixer[onedl]` (onedl-mmengine)'
+    )
+
+
+def test_without_a_binary_the_first_call_of_each_op_warns(seen):
+    facts = seen['plain']
+    ops = {text.split()[0] for text in facts['at the first call']}
+    assert 'mmmambamixer::cross_selective_scan' in ops
+    for text in facts['at the first call']:
+        assert 'runs its slow PyTorch reference on CPU' in text
+        assert 'build it with `pip install -e . --no-build-isolation`' in text
+
+
+needs_binary = pytest.mark.skipif(not BINARY, reason='no kernels are compiled here')
+REASONS = {
+    'undefined symbol': (torch.__version__, 'undefined symbol: a_symbol_of_another'),
+    'other torch': ('1.13.1+cpu', 'another minor version'),
+    'truncated': (torch.__version__, 'file too short'),
+}
+
+
+@pytest.mark.parametrize(
+    'name',
+    [
+        'undefined symbol',
+        'truncated',
+        pytest.param('other torch', marks=needs_binary),
+    ],
+)
+def test_a_binary_that_does_not_fit_is_told_at_import(name, seen):
+    built_for, reason = REASONS[name]
+    facts = seen[name]
+    assert 'error' not in facts, facts
+    (text,) = facts['at import']
+    assert text.startswith('the compiled kernels of mmmambamixer do not fit')
+    assert f'built for torch {built_for}, this is torch {torch.__version__}' in text
+    assert reason in text
+    assert 'build it with `pip install -e . --no-build-isolation`' in text
+    assert facts['backends']['cpu'].startswith('PyTorch reference, slow: built for')
+    torch.testing.assert_close(facts['features'], seen['nothing']['features'])
+
+
+@needs_binary
+def test_the_kernels_and_the_reference_agree(seen):
+    facts = seen['complete']
+    assert facts['backends']['cpu'].startswith('C++'), facts
+    assert facts['at import'] == facts['at the first call'] == []
+    torch.testing.assert_close(facts['features'], seen['plain']['features'])
