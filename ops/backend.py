@@ -70,7 +70,7 @@ def load_binary() -> ImportError | None:
     version of torch: with another it may load all the same and then misread tensors.
     """
     record = Path(__file__).with_name('_C.built_for')  # setup.py writes it
-    built_for = record.read_text().strip() if record.is_file() else 'an unknown version'
+    built_for = record.read_text().strip() if record.is_file() else '(not recorded)'
     try:
         if record.is_file() and _minor(built_for) != _minor(torch.__version__):
             raise ImportError('another minor version')
