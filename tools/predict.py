@@ -26,7 +26,7 @@ import torch
 import mmmambamixer.compat  # noqa: F401  (safe checkpoints, `mmdet::` bases)
 from mmmambamixer.engine.prediction.images import find_images, result_names
 from mmmambamixer.engine.prediction.model import load_model, predictions
-from mmmambamixer.engine.run_config import load_config, one_sentence
+from mmmambamixer.engine.run_config import load_config, one_sentence, positive
 
 TASKS = dict(mmpretrain='classification', mmdet='detection', mmseg='segmentation')
 
@@ -45,9 +45,13 @@ def parse_args() -> argparse.Namespace:
         default=0.5,
         help='least score of the objects that are drawn (detection; 0.5)',
     )
-    parser.add_argument('--batch-size', type=int, help='64 for classification, else 1')
     parser.add_argument(
-        '--show', type=int, help='images on the sheet (60 for classification, else 12)'
+        '--batch-size', type=positive, help='64 for classification, else 1'
+    )
+    parser.add_argument(
+        '--show',
+        type=positive,
+        help='images on the sheet (60 for classification, else 12)',
     )
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
     parser.add_argument('--device', default=device)

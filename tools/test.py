@@ -15,6 +15,7 @@ from mmengine.runner.checkpoint import CheckpointLoader
 
 import mmmambamixer.compat  # noqa: F401  (safe checkpoints, `mmdet::` bases)
 from mmmambamixer.engine import check_state_dict
+from mmmambamixer.engine.check_config import check_config
 from mmmambamixer.engine.check_data import check_data
 from mmmambamixer.engine.check_model import unwrapped
 from mmmambamixer.engine.run_config import (
@@ -26,6 +27,7 @@ from mmmambamixer.engine.run_config import (
     merge_options,
     one_sentence,
     open_data,
+    positive,
     run_parser,
 )
 from mmmambamixer.engine.samples import UnusableSample
@@ -50,7 +52,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--show-dir', help='folder for pictures of the predictions')
     parser.add_argument(
-        '--interval', type=int, default=1, help='draw every n-th image only'
+        '--interval', type=positive, default=1, help='draw every n-th image only'
     )
     parser.add_argument(
         '--tta',
@@ -152,6 +154,7 @@ def main() -> None:
     with one_sentence():
         check_out(args.out, args.out_item)
         config = make_config(args)
+        check_config(config, 'test')
         check_data(config, 'test')
         checkpoint = CheckpointLoader.load_checkpoint(args.checkpoint, 'cpu')
         runner = build_runner(config)

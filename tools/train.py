@@ -10,7 +10,7 @@ import os
 from mmengine.config import Config
 
 import mmmambamixer.compat  # noqa: F401  (safe checkpoints, `mmdet::` bases)
-from mmmambamixer.engine import TrainingStopped
+from mmmambamixer.engine.check_config import check_config, check_sections
 from mmmambamixer.engine.check_data import check_data
 from mmmambamixer.engine.check_model import check_starting_weights
 from mmmambamixer.engine.loading import check_start
@@ -25,8 +25,8 @@ from mmmambamixer.engine.run_config import (
     open_data,
     require_gpu_for_amp,
     run_parser,
+    train,
 )
-from mmmambamixer.engine.samples import UnusableSample
 
 
 def parse_args() -> argparse.Namespace:
@@ -73,7 +73,7 @@ def make_config(args: argparse.Namespace) -> Config:
         config.val_cfg = config.val_dataloader = config.val_evaluator = None
     if args.amp:
         use_amp(config)
-    if args.resume:
+    if args.resume is not None:
         config.resume = True
         if args.resume != 'auto':
             config.load_from = args.resume
@@ -90,6 +90,7 @@ def make_config(args: argparse.Namespace) -> Config:
 
 
 def use_amp(config: Config) -> None:
+    check_sections(config, ['optim_wrapper'], '--amp')
     kind = config.optim_wrapper.get('type', 'OptimWrapper')
     if kind not in ('OptimWrapper', 'AmpOptimWrapper'):
         raise ValueError(f'--amp turns OptimWrapper into AmpOptimWrapper, got {kind}')
@@ -110,6 +111,7 @@ def main() -> None:
     args = parse_args()
     with one_sentence():
         config = make_config(args)
+        check_config(config, 'train')
         require_gpu_for_amp(config)
         check_data(config, 'train', 'val')
         start = config.get('load_from')
@@ -119,8 +121,7 @@ def main() -> None:
         check_starting_weights(runner.model)
         check_start(runner, otherwise=start)
         open_data(runner, 'train', 'val')
-    with one_sentence((UnusableSample, TrainingStopped)):
-        runner.train()
+    train(runner)
 
 
 if __name__ == '__main__':

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from mmengine.model import BaseTTAModel, is_model_wrapper
-from torch import nn
+from torch import Tensor, nn
 
 OWN_CLASSES = ('rpn_head', 'semantic_head')
 """Heads whose number of classes is not that of the data set."""
@@ -97,6 +97,33 @@ def check_channels(model: nn.Module) -> None:
                 expected = _selected(part, given, told)
                 wanted = list(wanted) if isinstance(wanted, (list, tuple)) else wanted
                 _compare(told, wanted, given, [expected])
+
+
+def check_preprocessor(model: nn.Module) -> None:
+    """Raise unless mean and deviation of the data preprocessor are usable.
+
+    Args:
+        model: Left alone where its preprocessor has none.
+
+    Raises:
+        ValueError: If they are for another number of channels than the backbone reads,
+            or a deviation is not positive.
+    """
+    model = unwrapped(model)
+    channels = getattr(getattr(model, 'backbone', None), 'in_channels', None)
+    preprocessor = getattr(model, 'data_preprocessor', None)
+    for name in ('mean', 'std'):
+        numbers = getattr(preprocessor, name, None)
+        if not isinstance(numbers, Tensor):
+            continue
+        if isinstance(channels, int) and numbers.numel() not in (1, channels):
+            raise ValueError(
+                f'data_preprocessor.{name} has {numbers.numel()} numbers, but '
+                f'backbone.in_channels is {channels}'
+            )
+        if name == 'std' and not (numbers > 0).all():
+            told = numbers.flatten().tolist()
+            raise ValueError(f'data_preprocessor.std must be positive, got {told}')
 
 
 def _selected(head: nn.Module, given: list[int], name: str):

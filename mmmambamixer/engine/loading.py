@@ -11,7 +11,6 @@ A run that goes on (`resume`) takes everything, whatever `load_except` says.
 """
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
@@ -21,6 +20,7 @@ from torch import nn
 
 from ..registry import HOOKS
 from ..state_dict import RESHAPED, UNEXPECTED, Fault, compare, first
+from ..suggestions import did_you_mean
 from .check_model import unwrapped
 from .checkpoint import ELSE, misfits, refuse, state_dict_of
 from .checkpoint_hook import SafeCheckpointHook
@@ -34,7 +34,7 @@ class StrictLoadHook(Hook):
     """Refuse a checkpoint that does not fit, wherever the runner loads one.
 
     For training, testing and resuming; `load_except` at the top of the config names
-    the parts that start anew. `PlainCheckpointRunner` has this hook; another runner
+    the parts that start anew. `SafeRunner` has this hook; another runner
     gets it by `custom_hooks`.
     """
 
@@ -137,11 +137,9 @@ def parts_anew(names: str | list[str] | None, model: nn.Module) -> list[str]:
     known = {name for name, _ in model.named_modules()} | {*tensors}
     for name in names:
         if not any(belongs(key, [name]) for key in tensors):
-            close = get_close_matches(str(name), known, n=1)
-            told = f"; did you mean '{close[0]}'?" if close else ''
             raise ValueError(
                 f"load_except has '{name}', which is no part of this "
-                f'{type(model).__name__}{told}'
+                f'{type(model).__name__}{did_you_mean(name, known)}'
             )
     if names and all(belongs(key, names) for key in tensors):
         raise ValueError(

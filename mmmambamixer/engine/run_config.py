@@ -12,11 +12,16 @@ from pathlib import Path
 
 import torch
 from mmengine.config import Config, ConfigDict, DictAction
+from mmengine.hooks import Hook
 from mmengine.registry import RUNNERS
 
-from .check_model import check_channels, check_num_classes
+from ..suggestions import did_you_mean
+from .check_config import OTHERS, RUNNER
+from .check_model import check_channels, check_num_classes, check_preprocessor
 from .cpu_ranks import check_norms, join_ranks
-from .samples import inner_datasets, watch_samples
+from .explain import explain, innermost
+from .samples import UnusableSample, check_image, inner_datasets, watch_samples
+from .stopped import TrainingStopped
 
 CLASSIFICATION = 'mmpretrain'
 """Scope whose tools add defaults to every dataloader."""
@@ -24,7 +29,10 @@ CLASSIFICATION = 'mmpretrain'
 EMPTY = 'need at least one array to concatenate'
 """What MMEngine says when it packs a data set without images."""
 
-AT_FAULT = (ValueError, TypeError, KeyError, FileNotFoundError, RuntimeError)
+AT_FAULT = (ValueError, TypeError, KeyError, OSError, RuntimeError)
+
+SUFFIXES = ('.py', '.json', '.yml', '.yaml')
+"""Ends of the names of config files."""
 
 
 def run_parser(description: str, options: str) -> argparse.ArgumentParser:
@@ -40,7 +48,7 @@ def run_parser(description: str, options: str) -> argparse.ArgumentParser:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=Options,
         metavar='KEY=VALUE',
         help=f'change settings of the config, as in {options}',
     )
@@ -49,6 +57,13 @@ def run_parser(description: str, options: str) -> argparse.ArgumentParser:
     )
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
     return parser
+
+
+def positive(text: str) -> int:
+    """Return the number that an option gives; argparse says it must be at least 1."""
+    if not text.strip().isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f'must be an integer from 1, got {text}')
+    return int(text)
 
 
 @contextmanager
@@ -66,31 +81,67 @@ def one_sentence(errors: type[Exception] | tuple[type[Exception], ...] = AT_FAUL
     except errors as error:
         if os.environ.get('MMMAMBAMIXER_TRACEBACK') == '1':
             raise
-        message = error.args[0] if isinstance(error, KeyError) else error
-        raise SystemExit(f'error: {message}') from error
+        raise SystemExit(f'error: {explain(error)}') from error
 
 
-def load_config(path: str) -> Config:
+def load_config(path: str | os.PathLike) -> Config:
     """Read a config file.
 
     Raises:
         FileNotFoundError: If there is no such file.
+        ValueError: If it can not be read; the message names the file at fault, which
+            may be one of its bases.
     """
+    path = str(path)
     if not os.path.isfile(path):
         raise FileNotFoundError(f'no config at {path}')
-    return Config.fromfile(path)
+    if not path.endswith(SUFFIXES):
+        raise ValueError(f'a config ends in {", ".join(SUFFIXES)}, got {path}')
+    try:
+        return Config.fromfile(path)
+    except SyntaxError as error:
+        file = innermost(error, 'filename') or path
+        raise ValueError(
+            f'{file} is not Python, line {error.lineno}: {error.msg}'
+        ) from error
+    except Exception as error:  # a config is code, and may raise anything
+        file = innermost(error, 'filename') or path
+        raise ValueError(
+            f'{file} can not be read as a config: '
+            f'{type(error).__name__}, {" ".join(explain(error).split())}'
+        ) from error
 
 
 def merge_options(config: Config, options: Mapping | None) -> None:
     """Merge `--cfg-options` into a config.
 
     Raises:
-        ValueError: If an option does not fit the config.
+        ValueError: If an option does not fit the config, or nothing would read it.
     """
+    for name in options or {}:
+        top = name.split('.')[0]
+        if top not in config and top not in RUNNER | OTHERS:
+            known = [*config, *RUNNER, *OTHERS]
+            raise ValueError(
+                f"--cfg-options has '{name}', but the config has no '{top}'"
+                + did_you_mean(top, known)
+            )
     try:
         config.merge_from_dict(dict(options or {}))
     except (AssertionError, KeyError, TypeError, IndexError) as error:
-        raise ValueError(f'--cfg-options {options} do not fit: {error}') from error
+        raise ValueError(
+            f'--cfg-options {options} do not fit: {explain(error)}'
+        ) from error
+
+
+class Options(DictAction):
+    """`DictAction` that says what is wrong with an option."""
+
+    def __call__(self, parser, namespace, values, option_string=None) -> None:
+        for value in values:
+            if not value.partition('=')[0] or '=' not in value:
+                parser.error(f'{option_string} takes KEY=VALUE, got {value}')
+        super().__call__(parser, namespace, values, option_string)
 
 
 def choose_work_dir(config: Config, path: str, work_dir: str | None) -> None:
@@ -149,17 +200,41 @@ def require_gpu_for_amp(config: Config) -> None:
 
 
 def build_runner(config: Config):
-    """Build the config's runner; `PlainCheckpointRunner` where it names none.
+    """Build the config's runner; `SafeRunner` where it names none.
 
     Raises:
         ValueError: If neck or heads do not fit the backbone.
     """
-    config.setdefault('runner_type', 'PlainCheckpointRunner')
+    config.setdefault('runner_type', 'SafeRunner')
     join_ranks(config)
     runner = RUNNERS.build(config)
     check_norms(config, runner.model)
     check_channels(runner.model)
+    check_preprocessor(runner.model)
     return runner
+
+
+class Begun(Hook):
+    """Note that the first batch is there, so that errors are no longer the config's."""
+
+    yes = False
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
+        self.yes = True
+
+
+def train(runner) -> None:
+    """Train; what is wrong with the config, or with a file, ends in one sentence."""
+    begun = Begun()
+    runner.register_hook(begun)
+    try:
+        with one_sentence((UnusableSample, TrainingStopped)):
+            runner.train()
+    except AT_FAULT as error:
+        if begun.yes:
+            raise
+        with one_sentence():
+            raise error
 
 
 def open_data(runner, *parts: str) -> None:
@@ -178,10 +253,12 @@ def open_data(runner, *parts: str) -> None:
         key = f'{part}_dataloader'
         try:
             loop = getattr(runner, f'{part}_loop')
-        except ValueError as error:
-            if EMPTY not in str(error):
-                raise
-            raise ValueError(f'{key} has no image that its filters let pass') from error
+        except AT_FAULT as error:
+            if EMPTY in str(error):
+                told = f'{key} has no image that its filters let pass'
+            else:
+                told = f'{key} can not be made: {explain(error)}'
+            raise ValueError(told) from error
         if loop is None:
             continue
         if len(loop.dataloader) == 0:
@@ -193,3 +270,4 @@ def open_data(runner, *parts: str) -> None:
             if classes:
                 check_num_classes(runner.model, classes, key)
         watch_samples(loop.dataloader.dataset)
+        check_image(runner.model, loop.dataloader.dataset, key)

@@ -1,12 +1,21 @@
 """Files that can not be trained on: one sentence instead of a worker's traceback."""
 
 import os
+import random
 from collections.abc import Iterator
 from functools import partial
 
 import cv2
 import mmcv
+import numpy as np
+import torch
+from torch import nn
 from torch.utils.data import Dataset
+
+from .check_model import unwrapped
+
+READS = dict(img_path=('unchanged', 'color'), seg_map_path=('unchanged',))
+"""How files are read by pipelines, by what they are."""
 
 
 class UnusableSample(ValueError):
@@ -38,6 +47,36 @@ def watch_samples(dataset: Dataset) -> None:
             inner.prepare_data = partial(prepare, inner)
 
 
+def check_image(model: nn.Module, dataset: Dataset, key: str) -> None:
+    """Raise unless the first image has the channels that the model reads.
+
+    The random numbers of the process stay as they are.
+
+    Args:
+        model: Left alone if its backbone does not say its `in_channels`.
+        dataset: Not empty.
+        key: Its name in the message.
+
+    Raises:
+        ValueError: Names both numbers.
+    """
+    states = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng(devices=[]):
+        sample = dataset[0]
+    random.setstate(states[0])
+    np.random.set_state(states[1])
+    image = sample.get('inputs') if isinstance(sample, dict) else None
+    image = image[0] if isinstance(image, (list, tuple)) else image
+    wanted = getattr(getattr(unwrapped(model), 'backbone', None), 'in_channels', None)
+    if not isinstance(image, torch.Tensor) or not isinstance(wanted, int):
+        return
+    if image.dim() == 3 and len(image) != wanted:
+        raise ValueError(
+            f'the images of {key} have {len(image)} channels, but '
+            f'model.backbone.in_channels is {wanted}'
+        )
+
+
 def prepare(dataset: Dataset, index: int):
     """Return what the dataset's pipeline makes of an image.
 
@@ -63,33 +102,44 @@ def file_fault(info: dict) -> str | None:
             continue
         if not os.path.isfile(path):
             return f'the {kind} {path} is missing'
-        try:
-            pixels = mmcv.imread(path, flag='unchanged')
-        except (OSError, cv2.error):
-            pixels = None
-        if pixels is None:
-            return f'the {kind} {path} can not be read: damaged, or empty?'
+        for flag in READS[key]:
+            try:
+                pixels = mmcv.imread(path, flag=flag)
+            except (OSError, cv2.error):
+                pixels = None
+            if pixels is None:
+                return f'the {kind} {path} can not be read: damaged, or empty?'
     return None
 
 
 def check_labels(dataset: Dataset, index: int, sample) -> None:
-    """Raise if a label map has labels beyond the classes.
+    """Raise if an image or a label map has labels beyond the classes.
 
     The loss would end in an index error, on a GPU without saying where; the metric
     would leave such pixels out.
     """
     classes = getattr(dataset, 'metainfo', {}).get('classes')
     packed = sample.get('data_samples') if isinstance(sample, dict) else None
+    if not classes or packed is None:
+        return
+    told = f'but there are {len(classes)} classes, 0 to {len(classes) - 1}'
+    label = getattr(packed, 'gt_label', None)  # of a classifier
+    if isinstance(label, torch.Tensor):
+        wrong = label[(label < 0) | (label >= len(classes))]
+        if len(wrong):
+            path = dataset.get_data_info(index).get('img_path')
+            raise UnusableSample(
+                f'the image {path} has the label {wrong.tolist()[0]}, {told}'
+            )
     label_map = getattr(packed, 'gt_sem_seg', None)
-    if not classes or getattr(label_map, 'data', None) is None:
+    if getattr(label_map, 'data', None) is None:
         return
     labels, ignored = label_map.data, getattr(dataset, 'ignore_index', 255)
-    wrong = labels[(labels >= len(classes)) & (labels != ignored)]
+    wrong = labels[((labels < 0) | (labels >= len(classes))) & (labels != ignored)]
     if len(wrong):
         path = dataset.get_data_info(index).get('seg_map_path')
         shift = ' after reduce_zero_label' * bool(dataset.reduce_zero_label)
         raise UnusableSample(
             f'the label map {path} has the labels {wrong.unique().tolist()}{shift}, '
-            f'but there are {len(classes)} classes, 0 to {len(classes) - 1}; '
-            f'{ignored} is ignored'
+            f'{told}; {ignored} is ignored'
         )

@@ -186,7 +186,7 @@ def test_a_parameter_knows_its_depth():
         (dict(frozen_stages=4), 'from -1 to 3, got 4'),
         (dict(drop_path_rate=1.5), r'drop_path_rate must be in \[0, 1\), got 1.5'),
         (dict(channel_mixer='conv'), "one of selective, mlp, none, got 'conv'"),
-        (dict(channel_scans=3), 'channel_scans=3'),
+        (dict(channel_scans=3), 'channel_scans must be 4, 2 or 1, got 3'),
         (dict(averaging='none'), "averaging must be True or False, got 'none'"),
         (dict(max_connections=0), 'max_connections=0'),
         (dict(max_connections=2, averaging=False), 'needs averaging=True'),

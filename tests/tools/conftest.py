@@ -49,6 +49,32 @@ val_dataloader = dict(
 test_dataloader = val_dataloader
 test_evaluator = val_evaluator
 """
+CLASSIFIER = """
+_base_ = [{base!r}, 'mmpretrain::_base_/default_runtime.py']
+data_preprocessor = dict(num_classes=2, mean=[120] * 3, std=[60] * 3, to_rgb=True)
+model = dict(
+    type='ImageClassifier',
+    backbone=dict({backbone}, out_indices=(3,)),
+    neck=dict(type='GlobalAveragePooling'),
+    head=dict(
+        type='LinearClsHead',
+        num_classes=2,
+        in_channels=16,
+        loss=dict(type='CrossEntropyLoss'),
+    ),
+)
+resize = dict(type='Resize', scale=(64, 64))
+train_pipeline = [dict(type='LoadImageFromFile'), resize, dict(type='PackInputs')]
+test_pipeline = train_pipeline
+dataset = dict(
+    type='CustomDataset',
+    data_root={data!r},
+    ann_file='labels.txt',
+    data_prefix='images',
+    metainfo=dict(classes=('even', 'odd')),
+)
+val_evaluator = dict(type='Accuracy')
+"""
 DETECTOR = """
 _base_ = [
     {base!r},
@@ -132,13 +158,14 @@ dataset = dict(
 val_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'])
 """
 TASKS = {
+    'mmpretrain': (CLASSIFIER, 'VisualizationHook'),
     'mmdet': (DETECTOR, 'DetVisualizationHook'),
     'mmseg': (SEGMENTER, 'SegVisualizationHook'),
 }
 
 
 def write_scenes(folder: Path) -> None:
-    """Write four images with two objects each, COCO instances and label maps."""
+    """Write four images with two objects each: COCO instances, label maps, labels."""
     for name in ('images', 'masks'):
         (folder / name).mkdir(parents=True)
     images, annotations = [], []
@@ -167,11 +194,13 @@ def write_scenes(folder: Path) -> None:
     categories = [dict(id=10 + k, name=name) for k, name in enumerate(CLASSES)]
     coco = dict(images=images, annotations=annotations, categories=categories)
     (folder / 'instances.json').write_text(json.dumps(coco))
+    labels = ''.join(f'{i}.png {i % 2}\n' for i in range(4))
+    (folder / 'labels.txt').write_text(labels)
 
 
 @pytest.fixture(scope='session')
 def scenes(tmp_path_factory) -> Path:
-    """Folder with `images`, `masks` and `instances.json`; tests leave it as it is."""
+    """Folder with `images`, `masks` and annotation files; tests leave it as it is."""
     folder = tmp_path_factory.mktemp('scenes') / 'data'
     write_scenes(folder)
     return folder
@@ -179,7 +208,7 @@ def scenes(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope='session')
 def configs(scenes) -> dict[str, Path]:
-    """A Mask R-CNN and an UperNet on a very small ViM2, by framework."""
+    """A classifier, a Mask R-CNN and an UperNet on a very small ViM2, by framework."""
     paths = {}
     for framework, (text, hook) in TASKS.items():
         values = dict(base=BASE, backbone=BACKBONE, data=str(scenes), hook=hook)

@@ -25,8 +25,9 @@ def fails(call, configs, framework: str, *options: object) -> str:
     pytest.importorskip(framework)
     with pytest.raises(SystemExit) as end:
         call('train.py', configs[framework], '--cfg-options', *options)
-    sentence = str(end.value.code)
-    assert sentence.startswith('error: ') and '\n' not in sentence
+    sentence, *table = str(end.value.code).splitlines()
+    assert sentence.startswith('error: ')
+    assert all(line.startswith('  ') for line in table)
     return sentence
 
 

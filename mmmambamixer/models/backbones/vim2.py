@@ -19,9 +19,9 @@ from ..layers import (
     SelectiveTokenMixer,
     Stage,
 )
+from .arguments import check_arguments, resolve_arch
 from .pretrained import check_pretrained, pretrained_settings
 
-CHANNEL_MIXERS = ('selective', 'mlp', 'none')
 TOKENS_PER_CHANNEL_MIXER = 2
 
 
@@ -127,7 +127,15 @@ class ViM2(BaseModule):
             arch, self.arch_settings, channel_mixer=channel_mixer, averaging=averaging
         )
         dims, depths = arch['embed_dims'], arch['depths']
-        check_arguments(len(dims), out_indices, frozen_stages, drop_path_rate)
+        check_arguments(
+            len(dims),
+            out_indices=out_indices,
+            frozen_stages=frozen_stages,
+            drop_path_rate=drop_path_rate,
+            channel_scans=channel_scans,
+            flags=dict(norm_eval=norm_eval, with_cp=with_cp),
+            sizes=dict(in_channels=in_channels, d_state=d_state, grid_size=grid_size),
+        )
         self.embed_dims, self.depths = tuple(dims), tuple(depths)
         self.in_channels = in_channels
         self.out_indices = tuple(out_indices)
@@ -246,63 +254,6 @@ class ViM2(BaseModule):
             j = 0 if kind == 'downsample' else int(rest[2])
             return sum(self.num_mixers[:i]) + j + 1, num_layers
         return num_layers - 1, num_layers
-
-
-def resolve_arch(arch: str | dict, settings: dict, **arguments) -> dict:
-    """Return all keys of `arch`; arguments that are not None win over it.
-
-    Raises:
-        ValueError: If the name is not in `settings`, or keys or values do not fit.
-    """
-    if isinstance(arch, str):
-        if arch not in settings:
-            raise ValueError(f'arch must be one of {", ".join(settings)}, got {arch!r}')
-        arch = settings[arch]
-    required = {'embed_dims', 'depths'}
-    optional = {'channel_expand', 'channel_mixer', 'averaging'}
-    if not required <= set(arch) <= required | optional:
-        raise ValueError(
-            f'a custom arch needs the keys {sorted(required)} and may have '
-            f'{sorted(optional)}, got {sorted(arch)}'
-        )
-    arch = dict(channel_mixer='selective', averaging=True) | dict(arch)
-    arch |= {key: value for key, value in arguments.items() if value is not None}
-    stages = len(arch['embed_dims'])
-    arch.setdefault('channel_expand', (2,) * (stages - 1) + (1,))
-    for key in ('depths', 'channel_expand'):
-        if len(arch[key]) != stages:
-            raise ValueError(
-                f'arch has {stages} embed_dims, so as many {key}, got {len(arch[key])}'
-            )
-    if arch['channel_mixer'] not in CHANNEL_MIXERS:
-        raise ValueError(
-            f'channel_mixer must be one of {", ".join(CHANNEL_MIXERS)}, '
-            f'got {arch["channel_mixer"]!r}'
-        )
-    if not isinstance(arch['averaging'], bool):
-        raise ValueError(
-            f'averaging must be True or False, got {arch["averaging"]!r}; '
-            'for a window set max_connections'
-        )
-    return arch
-
-
-def check_arguments(
-    stages: int, out_indices: Sequence[int], frozen_stages: int, drop_path_rate: float
-) -> None:
-    """Raise ValueError unless the arguments fit a network of so many stages."""
-    chosen = [i for i in range(stages) if i in out_indices]
-    if not chosen or chosen != list(out_indices):
-        raise ValueError(
-            f'out_indices must name stages from 0 to {stages - 1} in ascending order, '
-            f'got {out_indices}'
-        )
-    if frozen_stages not in range(-1, stages):
-        raise ValueError(
-            f'frozen_stages must be from -1 to {stages - 1}, got {frozen_stages}'
-        )
-    if not 0 <= drop_path_rate < 1:
-        raise ValueError(f'drop_path_rate must be in [0, 1), got {drop_path_rate}')
 
 
 def mixer_order(depth: int, channel_mixer: str) -> list[str]:

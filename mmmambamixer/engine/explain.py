@@ -1,0 +1,59 @@
+"""What MMEngine raises for a config that does not fit, in one sentence."""
+
+import inspect
+import re
+from collections.abc import Iterator
+
+from mmengine.registry import Registry
+
+from ..suggestions import did_you_mean
+
+LONGEST = 400
+"""Characters of a sentence of others; some print whole configs."""
+
+
+def explain(error: BaseException) -> str:
+    """Return an error as one sentence, with the name that may have been meant.
+
+    Ours, which are ValueErrors and FileNotFoundErrors, stay as they are.
+    """
+    text = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
+    if not isinstance(error, (KeyError, TypeError, AttributeError)):
+        return text or type(error).__name__
+    text = text.split(' Please check whether')[0].splitlines()[0]
+    if isinstance(error, KeyError) and ' ' not in text:
+        return f"there is no '{text}', which is needed"
+    if match := re.match(r'(\S+) is not in the \S+ registry', text):
+        registry = innermost(error, 'registry')
+        known = names_in(registry) if isinstance(registry, Registry) else ()
+        text = text.rstrip('.') + did_you_mean(match[1], known)
+    elif match := re.search(r"unexpected keyword argument '(\w+)'", text):
+        text += did_you_mean(match[1], arguments_of(innermost(error, 'obj_cls')))
+    return text if len(text) <= LONGEST else f'{text[:LONGEST]}...'
+
+
+def innermost(error: BaseException, name: str):
+    """Return a variable of the innermost function in the traceback that has it."""
+    found, step = None, error.__traceback__
+    while step is not None:
+        found = step.tb_frame.f_locals.get(name, found)
+        step = step.tb_next
+    return found
+
+
+def names_in(registry: Registry) -> Iterator[str]:
+    """Yield what a family of registries knows, with and without the scope."""
+    todo = [registry.root]
+    while todo:
+        part = todo.pop()
+        todo += part.children.values()
+        for name in part.module_dict:
+            yield name
+            yield f'{part.scope}.{name}'
+
+
+def arguments_of(kind: type | None) -> Iterator[str]:
+    """Yield the names that a class and those it inherits from take."""
+    for base in inspect.getmro(kind) if inspect.isclass(kind) else ():
+        if '__init__' in vars(base) and base is not object:
+            yield from list(inspect.signature(base.__init__).parameters)[1:]
