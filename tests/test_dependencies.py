@@ -1,6 +1,12 @@
 """The tested set: every distribution that is needed, at the version that is here."""
 
-from importlib.metadata import PackageNotFoundError, distribution
+import ast
+import sys
+from importlib.metadata import (
+    PackageNotFoundError,
+    distribution,
+    packages_distributions,
+)
 from pathlib import Path
 
 import tomllib
@@ -95,3 +101,23 @@ def test_torch_reads_files_safely_from_the_lowest_version_on():
     ]
     assert not torch.specifier.contains('2.9.1')  # CVE-2026-24747
     assert torch.specifier.contains('2.10.0')
+
+
+def test_what_is_imported_is_asked_for():
+    parts = ('mmmambamixer', 'ops', 'tools', 'tests')
+    files = [p for part in parts for p in (ROOT / part).rglob('*.py')]
+    own = {path.stem for path in files} | {'mmmambamixer'}
+    names = {name.partition('.')[0] for path in files for name in imports(path)}
+    others = names - own - sys.stdlib_module_names - {'triton'}  # torch brings it
+    assert others > {'torch', 'mmengine'}
+    distributions = packages_distributions()
+    found = {n: distributions.get(n, [n])[0].removesuffix('-headless') for n in others}
+    asked = needed()
+    assert {n for n in others if canonicalize_name(found[n]) not in asked} == set()
+
+
+def imports(path: Path) -> list[str]:
+    """Return the names of the modules that a file imports, relative ones left out."""
+    nodes = [*ast.walk(ast.parse(path.read_text()))]
+    names = [n.module for n in nodes if isinstance(n, ast.ImportFrom) and not n.level]
+    return names + [a.name for n in nodes if isinstance(n, ast.Import) for a in n.names]
