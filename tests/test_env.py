@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 
+import pytest
 import torch
 
 from mmmambamixer import env
@@ -17,6 +18,16 @@ def test_report_names_versions_and_the_backend_of_each_device():
     for device, backend in available_backends().items():
         assert facts[f'ops on {device}'] == backend
     assert facts['compiled kernels'].split(':')[0] in ('present', 'missing')
+
+
+@pytest.mark.parametrize('version', ['2.6.0', '2.9.1+cu128', '1.13.1'])
+def test_a_torch_that_reads_unsafely_is_told(version, monkeypatch):
+    monkeypatch.setattr(torch, '__version__', version)
+    assert env.describe()['torch'] == (
+        f'{version} (a crafted checkpoint can run code: CVE-2026-24747, fixed in 2.10)'
+    )
+    monkeypatch.setattr(torch, '__version__', '2.10.0')
+    assert env.describe()['torch'] == '2.10.0'
 
 
 def test_a_missing_or_broken_framework_is_reported_not_raised(tmp_path):

@@ -50,6 +50,10 @@ import torch, torchvision
 torch.ops.torchvision.nms
 print("[setup] torch", torch.__version__, "torchvision", torchvision.__version__)' ||
         fail 'torch and torchvision do not work together'
+    "$PY" -c '
+import sys, torch
+sys.exit(tuple(map(int, torch.__version__.split(".")[:2])) < (2, 10))' ||
+        fail 'torch is older than 2.10, where a crafted checkpoint can run code'
 }
 
 install_tested() {
