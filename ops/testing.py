@@ -24,10 +24,15 @@ class Evaluation(NamedTuple):
 
 
 def relative_error(actual: Tensor, expected: Tensor) -> float:
-    """Return the RMS of the error over the RMS of `expected`, 0 where both are 0."""
+    """Return the RMS of the error over the RMS of `expected`.
+
+    Where `expected` is 0 there is no scale: then it is the sum of the errors.
+    """
     actual, expected = actual.detach().double(), expected.detach().double()
-    error = (actual - expected).norm().item()
-    return error / expected.norm().item() if error else 0.0
+    scale = expected.norm().item()
+    if scale == 0:
+        return (actual - expected).abs().sum().item()
+    return (actual - expected).norm().item() / scale
 
 
 def assert_close(name: str, actual: Tensor, expected: Tensor, tolerance: float) -> None:
@@ -36,10 +41,7 @@ def assert_close(name: str, actual: Tensor, expected: Tensor, tolerance: float) 
         raise AssertionError(
             f'{name} must have shape {tuple(expected.shape)}, got {tuple(actual.shape)}'
         )
-    if expected.norm() == 0:  # no scale to be relative to
-        error = actual.detach().double().abs().sum().item()
-    else:
-        error = relative_error(actual, expected)
+    error = relative_error(actual, expected)
     if not error <= tolerance:  # NaN fails too
         raise AssertionError(f'{name}: relative error {error:.1e} > {tolerance:.1e}')
 
@@ -56,36 +58,46 @@ def limit(actual: Tensor, expected: Tensor, kind: int) -> float:
 
 
 def evaluate(
-    function: Callable, inputs: Inputs, dys: Sequence[Tensor] | None = None, **options
+    function: Callable,
+    inputs: Inputs,
+    dys: Sequence[Tensor] | None = None,
+    *,
+    wanted: Sequence[str] | None = None,
+    **options,
 ) -> Evaluation:
-    """Call `function` and differentiate it with respect to every input that is given.
+    """Call `function` and differentiate it with respect to the inputs.
 
     Args:
         function: Returns a tensor or a tuple of tensors; the first is named `y`, the
             second `last_state`.
-        inputs: Arguments to differentiate by.
+        inputs: Tensors by name.
         dys: Gradients of the results; random if None.
+        wanted: Inputs to differentiate by; all that are given if None.
         options: The other arguments.
     """
+    given = [k for k, x in inputs.items() if x is not None]
+    wanted = given if wanted is None else wanted
     leaves = {
-        k: None if x is None else x.detach().requires_grad_() for k, x in inputs.items()
+        k: None if x is None else x.detach().requires_grad_(k in wanted)
+        for k, x in inputs.items()
     }
     results = function(**leaves, **options)
     results = results if isinstance(results, tuple) else (results,)
     if dys is None:
         dys = [torch.randn(y.shape).to(y.dtype) for y in results]
-    given = {k: x for k, x in leaves.items() if x is not None}
     pairs = [(y, dy) for y, dy in zip(results, dys, strict=True) if y.requires_grad]
     if pairs:
         gradients = torch.autograd.grad(
-            *([y for y, _ in pairs], list(given.values()), [dy for _, dy in pairs]),
+            [y for y, _ in pairs],
+            [leaves[k] for k in wanted],
+            [dy for _, dy in pairs],
             materialize_grads=True,
         )
-    else:  # the reference over no steps depends on nothing
-        gradients = [torch.zeros_like(x) for x in given.values()]
+    else:  # nothing is wanted, or the reference over no steps depends on nothing
+        gradients = [torch.zeros_like(leaves[k]) for k in wanted]
     return Evaluation(
         dict(zip(('y', 'last_state'), results, strict=False)),
-        {f'd{k}': x for k, x in zip(given, gradients, strict=True)},
+        {f'd{k}': x for k, x in zip(wanted, gradients, strict=True)},
         list(dys),
     )
 
@@ -98,33 +110,64 @@ def exactly(
     return evaluate(reference, inputs, [dy.double() for dy in dys], **options)
 
 
+def sampled(
+    reference: Callable,
+    inputs: Inputs,
+    dys: Sequence[Tensor],
+    samples: int,
+    **options,
+) -> list[Evaluation]:
+    """Evaluate `reference` in its precision, and on inputs moved by a rounding."""
+    own = [evaluate(reference, inputs, dys, **options)]
+    while len(own) < samples:
+        moved = {k: None if x is None else _moved(x) for k, x in inputs.items()}
+        work = reference(**moved, **options)
+        work = work if isinstance(work, tuple) else (work,)
+        moved_dys = [dy.to(y.dtype) for dy, y in zip(dys, work, strict=True)]
+        own.append(evaluate(reference, moved, moved_dys, **options))
+    return own
+
+
+def _moved(x: Tensor) -> Tensor:
+    """Return fp32, or fp64, neighbours of `x`, or `x` itself, at random."""
+    x = x.detach() if x.dtype == torch.float64 else x.detach().float()
+    direction = torch.randint(-1, 2, x.shape).to(x.dtype)
+    return torch.where(
+        direction == 0, x, torch.nextafter(x, direction * torch.finfo(x.dtype).max)
+    )
+
+
 def check(
     function: Callable,
     reference: Callable,
     inputs: Inputs,
     dys: Sequence[Tensor] | None = None,
+    *,
+    samples: int = 1,
     **options,
 ) -> Evaluation:
     """Compare results and all gradients of `function` with `reference` in fp64.
 
     Where sums cancel, the error may also be twice that of the reference in the
-    precision of `function`.
+    precision of `function`: the greatest of `samples`, since one can be lucky.
 
     Raises:
         AssertionError: Names the first tensor that differs, with its error.
     """
     actual = evaluate(function, inputs, dys, **options)
     exact = exactly(reference, inputs, actual.dys, **options)
-    own = None
+    own = []
     for kind in (0, 1):
         for name, expected in exact[kind].items():
             value = actual[kind][name]
             tolerance = limit(value, expected, kind)
             if not relative_error(value, expected) <= tolerance:
-                own = own or evaluate(reference, inputs, actual.dys, **options)
-                tolerance = max(
-                    tolerance, 2 * relative_error(own[kind][name], expected)
+                own = own or sampled(reference, inputs, actual.dys, samples, **options)
+                errors = (
+                    relative_error(sample[kind][name].to(value.dtype), expected)
+                    for sample in own
                 )
+                tolerance = max(tolerance, 2 * max(errors))
             assert_close(name, value, expected, tolerance)
     return actual
 

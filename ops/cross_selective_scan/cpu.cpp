@@ -65,7 +65,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> backw
   s.y = view_of(dy.unsqueeze(1), "dy");
   s.du = view_of(du, "du");
   s.states_kept = kept.data_ptr();
-  Partials partials(&s, options);
+  Partials partials(&s, p.D, p.bias, options);
   run(s, p.work == at::kDouble ? kernels().backward_f64 : kernels().backward_f32);
 
   const int64_t n = s.states;

@@ -31,6 +31,9 @@ def scan_conv_reference(
     v: Tensor, weight: Tensor, bias: Tensor, routes: Sequence[int]
 ) -> Tensor:
     """Same arguments and result as `scan_conv`, differentiable by autograd."""
+    if v.numel() == 0:  # conv2d takes no empty image
+        nothing = (weight.sum(1) + bias).to(v.dtype)
+        return v[:, None] + nothing[:, None, None]
     reach = weight.shape[1] - 1
     taps = centred_taps(weight, routes).to(v.dtype)
     padding = (reach, 0)
@@ -44,6 +47,12 @@ def scan_conv_backward_reference(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the gradients of `v`, `weight` and `bias`."""
     t, l = weight.shape[1], v.shape[1]
+    if v.numel() == 0:
+        return (
+            v.new_zeros(v.shape),
+            torch.zeros_like(weight),
+            weight.new_zeros(len(weight)),
+        )
     taps = centred_taps(weight, routes).to(v.dtype)
     dv = F.conv_transpose2d(dy, taps[:, None, :, None], padding=(t - 1, 0))
     padded = F.pad(v, (0, 0, t - 1, t - 1))

@@ -75,6 +75,7 @@ struct Problem {
         D(parameter(D_, work)),
         bias(parameter(bias_, work)) {
     const int64_t groups = B.size(1);
+    TORCH_CHECK_VALUE(groups > 0, "B must have at least one group, got none");
     scan.batch = u.size(0), scan.scans = groups, scan.channels = u.size(1) / groups;
     scan.steps = u.size(2), scan.states = A.size(1);
     scan.keep = keeps_states(interval), scan.softplus = softplus;
@@ -121,7 +122,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> backward(
   s.ddelta = view_of(by_group(ddelta, s.scans), "ddelta");
   s.dlast_state = data_or_null(dlast);
   s.states_kept = kept.data_ptr();
-  Partials partials(&s, options);
+  Partials partials(&s, p.D, p.bias, options);
   run(s, p.work == at::kDouble ? kernels().backward_f64 : kernels().backward_f32);
 
   const int64_t n = s.states, d = u.size(1);

@@ -66,7 +66,10 @@ inline void run_forward(const Scan& scan, at::ScalarType work) {
 struct Partials {
   at::Tensor dA, dD, dbias, dweight, drows;
 
-  Partials(Scan* s, const at::TensorOptions& options) {
+  // `D` and `bias` only tell whether there are such gradients: without channels they
+  // are there, but have no memory for `s` to point to.
+  Partials(Scan* s, const at::Tensor& D, const at::Tensor& bias,
+           const at::TensorOptions& options) {
     const int64_t b = s->batch, g = s->scans, d = s->channels;
     const auto make = [&](at::IntArrayRef shape, void** slot) {
       auto x = at::empty(shape, options);
@@ -74,8 +77,8 @@ struct Partials {
       return x;
     };
     dA = make({b, g, d, s->states}, &s->dA);
-    if (s->D) dD = make({b, g, d}, &s->dD);
-    if (s->bias) dbias = make({b, g, d}, &s->dbias);
+    if (D.defined()) dD = make({b, g, d}, &s->dD);
+    if (bias.defined()) dbias = make({b, g, d}, &s->dbias);
     if (s->rank > 0) dweight = make({b, g, d, s->rank}, &s->dweight);
     drows = make({s->blocks(), b, g, s->steps, 2 * s->states + s->rank}, &s->drows);
   }
@@ -103,6 +106,8 @@ inline at::Tensor sum_first(const at::Tensor& x, const at::TensorOptions& option
 
 // Columns [first, first + count) of the row gradients, added over the blocks of channels.
 inline at::Tensor sum_rows(const at::Tensor& drows, int64_t first, int64_t count) {
+  if (drows.size(0) == 0)  // no channels, so no block
+    return at::zeros(drows.sizes().slice(1), drows.options()).narrow(-1, first, count);
   auto total = drows.select(0, 0).narrow(-1, first, count);
   if (drows.size(0) == 1) return total;
   total = total.clone(at::MemoryFormat::Contiguous);

@@ -30,7 +30,7 @@ INLINE float widen(Half x) {
 }
 
 template <class S>
-struct Narrow {  // to S, to nearest even
+struct Narrow {  // to S, to nearest even; a double becomes a float on its way to 16 bits
   template <class T>
   INLINE S from(T x) {
     return S(x);
@@ -168,13 +168,7 @@ void write_tile(const View& view, int64_t b, int64_t k, const Visit& v, int64_t 
   switch (view.kind) {
     case Kind::f32: write_as((float*)view.data + at, view, v, count, tile, ld, add); break;
     case Kind::f64: write_as((double*)view.data + at, view, v, count, tile, ld, add); break;
-    case Kind::bf16:
-      if constexpr (std::is_same_v<T, float>)
-        write_as((BFloat16*)view.data + at, view, v, count, tile, ld, add);
-      break;
-    case Kind::f16:
-      if constexpr (std::is_same_v<T, float>)
-        write_as((Half*)view.data + at, view, v, count, tile, ld, add);
-      break;
+    case Kind::bf16: write_as((BFloat16*)view.data + at, view, v, count, tile, ld, add); break;
+    case Kind::f16: write_as((Half*)view.data + at, view, v, count, tile, ld, add); break;
   }
 }
