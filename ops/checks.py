@@ -1,6 +1,11 @@
 """Checks of op arguments: one clear sentence with what was expected and what came."""
 
+from collections.abc import Mapping, Sequence
+
+import torch
 from torch import Tensor
+
+DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 def expect(condition: bool, message: str) -> None:
@@ -18,17 +23,58 @@ def expect_shape(name: str, tensor: Tensor | None, shape: tuple, letters: str) -
         )
 
 
-def expect_real_on_one_device(**tensors: Tensor | None) -> None:
-    """Raise ValueError unless all tensors are real floating point on one device."""
-    given = {name: t for name, t in tensors.items() if t is not None}
+def expect_tensors(
+    tensors: Mapping[str, Tensor], optional: Mapping[str, Tensor | None] | None = None
+) -> None:
+    """Check what holds for all tensors of an op; those of `optional` may be None.
+
+    Raises:
+        TypeError: If one is not a tensor.
+        ValueError: Unless all are dense, of 16, 32 or 64 bits, and on one device.
+    """
+    given = {k: x for k, x in (optional or {}).items() if x is not None}
+    given = {**tensors, **given}
     first = next(iter(given))
     for name, tensor in given.items():
+        if not isinstance(tensor, Tensor):
+            raise TypeError(f'{name} must be a tensor, got {type(tensor).__name__}')
         expect(
-            tensor.dtype.is_floating_point,
-            f'{name} must be a real floating-point tensor, got {tensor.dtype}',
+            tensor.dtype in DTYPES,
+            f'{name} must be a real floating-point tensor (fp16, bf16, fp32 or fp64), '
+            f'got {tensor.dtype}',
+        )
+        expect(
+            tensor.layout == torch.strided and not tensor.is_nested,
+            f'{name} must be a dense tensor, '
+            f'got {"a nested one" if tensor.is_nested else tensor.layout}',
         )
         expect(
             tensor.device == given[first].device,
             f'all tensors must be on one device: {first} is on {given[first].device}, '
             f'{name} is on {tensor.device}',
         )
+
+
+def expect_bool(name: str, value: bool) -> None:
+    """Raise TypeError unless `value` is True or False."""
+    if not isinstance(value, bool):
+        raise TypeError(f'{name} must be True or False, got {type(value).__name__}')
+
+
+def expect_integer(name: str, value: int) -> None:
+    """Raise TypeError unless `value` is an integer, known or a symbol of a graph."""
+    if not isinstance(value, (int, torch.SymInt)):
+        raise TypeError(f'{name} must be an integer, got {type(value).__name__}')
+
+
+def expect_one_for_each_scan(routes: Sequence[int], scans: int) -> None:
+    """Raise TypeError unless `routes` is a sequence, ValueError unless of `scans`."""
+    if not isinstance(routes, Sequence) or isinstance(routes, str):
+        raise TypeError(
+            f'routes must be a sequence of Route, got {type(routes).__name__}'
+        )
+    expect(
+        len(routes) == scans,
+        f'routes must name one route for each of the g = {scans} scans, '
+        f'got {len(routes)}',
+    )

@@ -6,7 +6,13 @@ import torch
 from torch import Tensor
 
 from ..backend import INTERVAL, NAMESPACE, register
-from ..checks import expect, expect_real_on_one_device, expect_shape
+from ..checks import (
+    expect,
+    expect_integer,
+    expect_one_for_each_scan,
+    expect_shape,
+    expect_tensors,
+)
 from ..selective_scan.reference import state_dtype
 from . import fallback
 from .route import Route
@@ -51,17 +57,21 @@ def cross_selective_scan(
         of several scans leaves the range of fp16.
 
     Raises:
+        TypeError: If an argument is not of the kind that is named here.
         ValueError: If shapes, dtypes or devices disagree; the message names both.
 
     Reference: cross-scan and cross-merge, VMamba, arXiv:2401.10166; S6, Mamba,
     arXiv:2312.00752, Alg. 2.
     """
-    expect_real_on_one_device(
-        u=u, dt=dt, dt_weight=dt_weight, A=A, B=B, C=C, D=D, dt_bias=dt_bias
+    expect_tensors(
+        dict(u=u, dt=dt, dt_weight=dt_weight, A=A, B=B, C=C),
+        dict(D=D, dt_bias=dt_bias),
     )
+    expect_integer('height', height)
+    expect_integer('width', width)
     expect(
-        A.dim() == 3 and A.shape[2] > 0,
-        f'A must be (g, d, n) with n > 0, got {tuple(A.shape)}',
+        A.dim() == 3 and A.shape[0] > 0 and A.shape[2] > 0,
+        f'A must be (g, d, n) with g > 0 and n > 0, got {tuple(A.shape)}',
     )
     expect(
         dt_weight.dim() == 3 and dt_weight.shape[2] > 0,
@@ -77,10 +87,7 @@ def cross_selective_scan(
     g, d, n = A.shape
     b, l = u.shape[0], height * width
     r = dt_weight.shape[2]
-    expect(
-        len(routes) == g,
-        f'routes must name one route for each of the g = {g} scans, got {len(routes)}',
-    )
+    expect_one_for_each_scan(routes, g)
     if u.dim() == 3:
         expect_shape('u', u, (b, l, d), '(b, height * width, d)')
         u = u[:, None]

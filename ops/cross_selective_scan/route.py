@@ -14,6 +14,11 @@ class Route(IntEnum):
     ROWS_BACKWARD = 2
     COLUMNS_BACKWARD = 3
 
+    @classmethod
+    def _missing_(cls, value: object) -> None:
+        names = ', '.join(f'{route.name} ({route})' for route in cls)
+        raise ValueError(f'a route must be one of {names}, got {value!r}')
+
 
 CROSS = (Route.ROWS, Route.COLUMNS, Route.ROWS_BACKWARD, Route.COLUMNS_BACKWARD)
 """The cross-scan of VMamba (arXiv:2401.10166): four routes, in this order."""

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ..backend import NAMESPACE, register
-from ..checks import expect, expect_real_on_one_device, expect_shape
+from ..checks import expect, expect_one_for_each_scan, expect_shape, expect_tensors
 from ..cross_selective_scan.route import Route
 from ..selective_scan.reference import state_dtype
 from .reference import scan_conv_backward_reference, scan_conv_reference
@@ -31,23 +31,20 @@ def scan_conv(
         `(b, g, l, d)` in the dtype of `v`.
 
     Raises:
+        TypeError: If an argument is not of the kind that is named here.
         ValueError: If shapes, dtypes or devices disagree; the message names both.
 
     Reference: the causal convolution before the S6 of Mamba, arXiv:2312.00752, here
     along channels: MambaMixer, arXiv:2403.19888, section 3.2.
     """
-    expect_real_on_one_device(v=v, weight=weight, bias=bias)
+    expect_tensors(dict(v=v, weight=weight, bias=bias))
     expect(v.dim() == 3, f'v must be (b, l, d), got {tuple(v.shape)}')
     expect(
-        weight.dim() == 2 and weight.shape[1] > 0,
-        f'weight must be (g, t) with t > 0 taps, got {tuple(weight.shape)}',
+        weight.dim() == 2 and weight.shape[0] > 0 and weight.shape[1] > 0,
+        f'weight must be (g, t) with g > 0 and t > 0, got {tuple(weight.shape)}',
     )
     expect_shape('bias', bias, weight.shape[:1], '(g,)')
-    expect(
-        len(routes) == weight.shape[0],
-        f'routes must name one route for each of the g = {weight.shape[0]} scans, '
-        f'got {len(routes)}',
-    )
+    expect_one_for_each_scan(routes, weight.shape[0])
     work = state_dtype(v)
     numbers = [int(Route(route)) for route in routes]
     return torch.ops.mmmambamixer.scan_conv(v, weight.to(work), bias.to(work), numbers)

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..backend import INTERVAL, NAMESPACE, register
-from ..checks import expect, expect_real_on_one_device, expect_shape
+from ..checks import expect, expect_bool, expect_shape, expect_tensors
 from . import fallback
 from .reference import state_dtype
 
@@ -53,15 +53,18 @@ def selective_scan(
         state, `(b, d, n)`, in fp32 (fp64).
 
     Raises:
+        TypeError: If an argument is not of the kind that is named here.
         ValueError: If shapes, dtypes or devices disagree; the message names both.
 
     Reference: Gu & Dao, *Mamba*, arXiv:2312.00752, Alg. 2; MambaMixer,
     arXiv:2403.19888, eq. (2), (3).
     """
-    expect(u.dim() == 3, f'u must be (b, d, l), got {tuple(u.shape)}')
-    expect_real_on_one_device(
-        u=u, delta=delta, A=A, B=B, C=C, D=D, z=z, delta_bias=delta_bias
+    expect_tensors(
+        dict(u=u, delta=delta, A=A, B=B, C=C), dict(D=D, z=z, delta_bias=delta_bias)
     )
+    expect_bool('delta_softplus', delta_softplus)
+    expect_bool('return_last_state', return_last_state)
+    expect(u.dim() == 3, f'u must be (b, d, l), got {tuple(u.shape)}')
     b, d, l = u.shape
     expect_shape('delta', delta, (b, d, l), '(b, d, l)')
     expect(
@@ -96,7 +99,9 @@ def _grouped(name: str, matrix: Tensor, u: Tensor, A: Tensor) -> Tensor:
         expect_shape(name, matrix, (d, n), '(d, n)')
         # in the work dtype: the gradient is a sum over steps, rounded once at the end
         matrix = matrix.to(state_dtype(u))
-        return matrix[None, :, :, None].expand(b, d, n, l)
+        if d == 0:  # one group, of no channels
+            matrix = matrix.sum(0, keepdim=True)
+        return matrix[None, :, :, None].expand(b, -1, n, l)
     if matrix.dim() == 3:
         expect_shape(name, matrix, (b, n, l), '(b, n, l)')
         return matrix[:, None]

@@ -1,13 +1,13 @@
 """Public function, fake kernels and autograd of the `weighted_sum` ops."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from functools import reduce
 
 import torch
 from torch import Tensor
 
 from ..backend import NAMESPACE, register
-from ..checks import expect, expect_real_on_one_device, expect_shape
+from ..checks import expect, expect_shape, expect_tensors
 from .reference import (
     sum_dtype,
     weighted_sum_backward_reference,
@@ -15,7 +15,7 @@ from .reference import (
 )
 
 
-def weighted_sum(tensors: Sequence[Tensor], weights: Tensor) -> Tensor:
+def weighted_sum(tensors: Iterable[Tensor], weights: Tensor) -> Tensor:
     r"""Add several tensors with one learned scalar each, in one pass.
 
     .. math:: y = \sum_i w_i x_i
@@ -29,15 +29,18 @@ def weighted_sum(tensors: Sequence[Tensor], weights: Tensor) -> Tensor:
         The sum, in the (promoted) dtype of the tensors; accumulated in fp32 (fp64).
 
     Raises:
+        TypeError: If an argument is not of the kind that is named here.
         ValueError: If there is no tensor, or shapes, dtypes or devices disagree.
 
     Reference: MambaMixer, arXiv:2403.19888, eq. (19), (20); DenseFormer,
     arXiv:2402.02622.
     """
+    if isinstance(tensors, Tensor) or not isinstance(tensors, Iterable):
+        raise TypeError(f'tensors must hold tensors, got {type(tensors).__name__}')
     tensors = list(tensors)
     expect(len(tensors) > 0, 'tensors must hold at least one tensor, got none')
-    expect_real_on_one_device(
-        **{f'tensors[{i}]': x for i, x in enumerate(tensors)}, weights=weights
+    expect_tensors(
+        {f'tensors[{i}]': x for i, x in enumerate(tensors)} | dict(weights=weights)
     )
     for i, x in enumerate(tensors):
         expect_shape(f'tensors[{i}]', x, tensors[0].shape, 'of tensors[0]')

@@ -89,7 +89,7 @@ def test_the_backward_that_runs_on_gpu_equals_autograd():
     ('change', 'message'),
     [
         (dict(v=torch.randn(3, 4)), r'v must be \(b, l, d\), got \(3, 4\)'),
-        (dict(weight=torch.randn(2, 0)), r'with t > 0 taps, got \(2, 0\)'),
+        (dict(weight=torch.randn(2, 0)), r'with g > 0 and t > 0, got \(2, 0\)'),
         (
             dict(bias=torch.randn(3)),
             r'bias must have shape \(g,\) = \(2,\), got \(3,\)',
