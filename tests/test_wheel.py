@@ -7,6 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
+import torch
 from sources import build, copy_sources, run
 
 NO_NETWORK = """
@@ -76,7 +77,7 @@ def test_the_network_is_refused(tmp_path, offline):
 
 @pytest.fixture
 def one_file(tmp_path) -> Path:
-    """Sources whose kernels do not compile."""
+    """Sources with a single file to compile, which does not."""
     source = copy_sources(tmp_path / 'source')
     for path in source.glob('ops/*/cpu*.cpp'):
         path.unlink()
@@ -102,6 +103,18 @@ def test_without_a_compiler_one_sentence_says_what_to_do(one_file, tmp_path):
     assert not [*tmp_path.glob('out/*.whl')]
 
 
+def test_the_binary_has_beside_it_which_torch_it_is_for(one_file, tmp_path):
+    (one_file / 'ops/bindings.cpp').write_text(
+        'extern "C" void *PyInit__C() { return nullptr; }'
+    )
+    result = build('editable', one_file, tmp_path / 'out')
+    assert result.returncode == 0, (result.stdout + result.stderr)[-3000:]
+    (binary,) = one_file.rglob('_C.*.so')
+    assert binary.parent == one_file / 'ops'
+    record = binary.with_name('_C.built_for')
+    assert record.read_text() == f'{torch.__version__}\n'
+
+
 @pytest.mark.slow
 def test_two_builds_with_the_kernels_are_the_same_bytes(tmp_path, offline):
     first, second = two_wheels(tmp_path, offline)
@@ -111,8 +124,6 @@ def test_two_builds_with_the_kernels_are_the_same_bytes(tmp_path, offline):
         (binary,) = (n for n in archive.namelist() if n.endswith('.so'))
         content = archive.read(binary)
         record = archive.read('mmmambamixer/ops/_C.built_for').decode()
-    import torch
-
     assert record.strip() == torch.__version__
     for folder in (tmp_path, Path(torch.__file__).parent):
         assert str(folder).encode() not in content
