@@ -1,6 +1,7 @@
 """`make wheel`: no network, the same bytes each time, and loud where it fails."""
 
 import os
+import shutil
 import sys
 import zipfile
 from hashlib import sha256
@@ -85,6 +86,12 @@ def one_file(tmp_path) -> Path:
     return source
 
 
+needs_compiler = pytest.mark.skipif(
+    not shutil.which('c++'), reason='there is no compiler'
+)
+
+
+@needs_compiler
 def test_a_failing_compile_stops_with_the_message_of_the_compiler(one_file, tmp_path):
     result = build('wheel', one_file, tmp_path / 'out')
     assert result.returncode != 0
@@ -103,6 +110,7 @@ def test_without_a_compiler_one_sentence_says_what_to_do(one_file, tmp_path):
     assert not [*tmp_path.glob('out/*.whl')]
 
 
+@needs_compiler
 def test_the_binary_has_beside_it_which_torch_it_is_for(one_file, tmp_path):
     (one_file / 'ops/bindings.cpp').write_text(
         'extern "C" void *PyInit__C() { return nullptr; }'
@@ -115,6 +123,7 @@ def test_the_binary_has_beside_it_which_torch_it_is_for(one_file, tmp_path):
     assert record.read_text() == f'{torch.__version__}\n'
 
 
+@needs_compiler
 @pytest.mark.slow
 def test_two_builds_with_the_kernels_are_the_same_bytes(tmp_path, offline):
     first, second = two_wheels(tmp_path, offline)
