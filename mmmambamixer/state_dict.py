@@ -53,6 +53,20 @@ def weights_of(checkpoint, name: str) -> dict:
     return dict(state)
 
 
+def check_numbers(state: Mapping, name: str) -> None:
+    """Raise ValueError if weights are not a number, as a diverged run leaves them."""
+    wrong = [
+        str(key)
+        for key, item in state.items()
+        if isinstance(item, Tensor) and item.is_floating_point() and item.isnan().any()
+    ]
+    if wrong:
+        raise ValueError(
+            f'{name} is of no use: {len(wrong)} of its {len(state)} tensors have '
+            f'values that are not a number ({first(wrong)})'
+        )
+
+
 def compare(wanted: Mapping[str, Tensor], given: Mapping) -> list[Fault]:
     """Return the tensors that do not agree, first those that are missing.
 

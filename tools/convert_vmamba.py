@@ -17,7 +17,6 @@ DST loads with `load_from`, or into a backbone alone with
 """
 
 import argparse
-import pickle
 import re
 from pathlib import Path
 
@@ -25,7 +24,9 @@ import torch
 from torch import Tensor
 
 from mmmambamixer import ViM2
+from mmmambamixer.compat import load_local
 from mmmambamixer.models.layers import SelectiveTokenMixer
+from mmmambamixer.state_dict import check_numbers
 
 OLD_SPELLING = {
     r'patch_embed\.proj\.': 'patch_embed.0.',
@@ -64,19 +65,16 @@ def load_vmamba(path: str) -> dict[str, Tensor]:
     """Return the tensors of a released checkpoint, in VMamba's newer spelling.
 
     Raises:
-        ValueError: If the file holds other objects than tensors, or no `model`.
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is damaged, holds other objects than tensors, or no `model`.
     """
-    try:
-        checkpoint = torch.load(path, map_location='cpu', weights_only=True)
-    except pickle.UnpicklingError as error:
+    checkpoint = load_local(path)
+    if not isinstance(checkpoint.get('model'), dict):
         raise ValueError(
-            f'{path} must hold tensors and plain values only, but it holds other '
-            'objects, which could run code and are not loaded; ask its author for a '
-            'file with the `model` entry alone'
-        ) from error
-    if not isinstance(checkpoint, dict) or 'model' not in checkpoint:
-        found = sorted(checkpoint) if isinstance(checkpoint, dict) else type(checkpoint)
-        raise ValueError(f'{path} must have the key `model`, it has {found}')
+            f'{path} must have the key `model`, a dict of tensors, it has the keys '
+            f'{", ".join(sorted(map(str, checkpoint))) or "none"}'
+        )
+    check_numbers(checkpoint['model'], path)
     state = {}
     for key, value in checkpoint['model'].items():
         for old, new in OLD_SPELLING.items():
@@ -259,6 +257,8 @@ def main(arguments: list[str] | None = None) -> None:
         if args.to:
             arch = args.to.removeprefix('vim2-')
             state, unused, initial = warm_start(state, settings, arch)
+        if not Path(args.dst).absolute().parent.is_dir():
+            raise FileNotFoundError(f'there is no folder for {args.dst}')
     except (ValueError, FileNotFoundError) as error:
         raise SystemExit(f'{args.src} was not converted: {error}') from error
     meta = dict(source=Path(args.src).name, backbone=dict(settings, arch=arch))

@@ -41,7 +41,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--out', type=Path, required=True, help='folder of the results')
     parser.add_argument(
         '--score-threshold',
-        type=float,
+        type=score,
         default=0.5,
         help='least score of the objects that are drawn (detection; 0.5)',
     )
@@ -58,9 +58,23 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def score(text: str) -> float:
+    """Return the number that an option gives; argparse says it must be from 0 to 1."""
+    try:
+        if 0 <= (value := float(text)) <= 1:
+            return value
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f'must be a number from 0 to 1, got {text}')
+
+
 def main() -> None:
     args = parse_args()
     with one_sentence():
+        if args.out.exists() and not args.out.is_dir():
+            raise ValueError(
+                f'--out is a folder for the results, got the file {args.out}'
+            )
         images = find_images(args.source, args.out)
         config = load_config(args.config)
         scope = config.get('default_scope')

@@ -26,11 +26,11 @@ from mmmambamixer.engine.run_config import (
     load_config,
     merge_options,
     one_sentence,
-    open_data,
     positive,
     run_parser,
 )
 from mmmambamixer.engine.samples import UnusableSample
+from mmmambamixer.engine.start import open_data
 
 OUT_SUFFIXES = dict(
     pred=('.pkl', '.pickle'), metrics=('.json', '.yaml', '.yml', '.pkl', '.pickle')

@@ -22,11 +22,10 @@ from mmmambamixer.engine.run_config import (
     load_config,
     merge_options,
     one_sentence,
-    open_data,
     require_gpu_for_amp,
     run_parser,
-    train,
 )
+from mmmambamixer.engine.start import open_data, train
 
 
 def parse_args() -> argparse.Namespace:
@@ -73,7 +72,9 @@ def make_config(args: argparse.Namespace) -> Config:
         config.val_cfg = config.val_dataloader = config.val_evaluator = None
     if args.amp:
         use_amp(config)
-    if args.resume is not None:
+    if args.resume == '':
+        raise ValueError('--resume got an empty name; without one it takes the latest')
+    if args.resume:
         config.resume = True
         if args.resume != 'auto':
             config.load_from = args.resume

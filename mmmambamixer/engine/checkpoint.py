@@ -7,7 +7,7 @@ import torch
 from mmengine.logging import HistoryBuffer
 from torch import nn
 
-from ..state_dict import Fault, compare, tell, weights_of
+from ..state_dict import Fault, check_numbers, compare, tell, weights_of
 from .check_model import unwrapped
 
 KIND = '__kind__'
@@ -98,9 +98,11 @@ def misfits(model: nn.Module, checkpoint: Mapping, name: str) -> list[Fault]:
         name: As in `state_dict_of`.
 
     Raises:
-        ValueError: If it holds no weights.
+        ValueError: If it holds no weights, or some that are not a number.
     """
-    return compare(unwrapped(model).state_dict(), state_dict_of(checkpoint, name))
+    given = state_dict_of(checkpoint, name)
+    check_numbers(given, name)
+    return compare(unwrapped(model).state_dict(), given)
 
 
 def check_state_dict(model: nn.Module, checkpoint: Mapping, name: str) -> None:

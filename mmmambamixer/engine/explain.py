@@ -18,9 +18,11 @@ def explain(error: BaseException) -> str:
     Ours, which are ValueErrors and FileNotFoundErrors, stay as they are.
     """
     text = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
-    if not isinstance(error, (KeyError, TypeError, AttributeError)):
+    if isinstance(error, (ValueError, OSError, RuntimeError)):
         return text or type(error).__name__
-    text = text.split(' Please check whether')[0].splitlines()[0]
+    text = text.split(' Please check whether')[0].partition('\n')[0]
+    if not text:
+        return type(error).__name__
     if isinstance(error, KeyError) and ' ' not in text:
         return f"there is no '{text}', which is needed"
     if match := re.match(r'(\S+) is not in the \S+ registry', text):

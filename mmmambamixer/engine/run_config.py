@@ -12,24 +12,30 @@ from pathlib import Path
 
 import torch
 from mmengine.config import Config, ConfigDict, DictAction
-from mmengine.hooks import Hook
 from mmengine.registry import RUNNERS
 
 from ..suggestions import did_you_mean
 from .check_config import OTHERS, RUNNER
-from .check_model import check_channels, check_num_classes, check_preprocessor
+from .check_model import check_channels, check_preprocessor
 from .cpu_ranks import check_norms, join_ranks
 from .explain import explain, innermost
-from .samples import UnusableSample, check_image, inner_datasets, watch_samples
-from .stopped import TrainingStopped
 
 CLASSIFICATION = 'mmpretrain'
 """Scope whose tools add defaults to every dataloader."""
 
-EMPTY = 'need at least one array to concatenate'
-"""What MMEngine says when it packs a data set without images."""
-
 AT_FAULT = (ValueError, TypeError, KeyError, OSError, RuntimeError)
+
+TOLD = dict(
+    pytorch=('RANK', 'WORLD_SIZE', 'LOCAL_RANK'),
+    slurm=('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_NODELIST'),
+    mpi=('OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_LOCAL_RANK'),
+)
+"""What MMEngine reads from the environment, by launcher."""
+STARTED = dict(
+    pytorch='torchrun, as tools/dist_train.sh does',
+    slurm='srun, as tools/slurm_train.sh does',
+    mpi='mpirun',
+)
 
 SUFFIXES = ('.py', '.json', '.yml', '.yaml')
 """Ends of the names of config files."""
@@ -205,6 +211,7 @@ def build_runner(config: Config):
     Raises:
         ValueError: If neck or heads do not fit the backbone.
     """
+    check_launcher(config)
     config.setdefault('runner_type', 'SafeRunner')
     join_ranks(config)
     runner = RUNNERS.build(config)
@@ -214,60 +221,12 @@ def build_runner(config: Config):
     return runner
 
 
-class Begun(Hook):
-    """Note that the first batch is there, so that errors are no longer the config's."""
-
-    yes = False
-
-    def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
-        self.yes = True
-
-
-def train(runner) -> None:
-    """Train; what is wrong with the config, or with a file, ends in one sentence."""
-    begun = Begun()
-    runner.register_hook(begun)
-    try:
-        with one_sentence((UnusableSample, TrainingStopped)):
-            runner.train()
-    except AT_FAULT as error:
-        if begun.yes:
-            raise
-        with one_sentence():
-            raise error
-
-
-def open_data(runner, *parts: str) -> None:
-    """Open the data sets of the runner's loops and check them against the model.
-
-    From then on an unusable file raises `UnusableSample`, which names it.
-
-    Args:
-        runner: From `build_runner`.
-        *parts: 'train', 'val' or 'test'; those that the config leaves out are skipped.
-
-    Raises:
-        ValueError: If a data set is empty, or the model has another number of classes.
-    """
-    for part in parts:
-        key = f'{part}_dataloader'
-        try:
-            loop = getattr(runner, f'{part}_loop')
-        except AT_FAULT as error:
-            if EMPTY in str(error):
-                told = f'{key} has no image that its filters let pass'
-            else:
-                told = f'{key} can not be made: {explain(error)}'
-            raise ValueError(told) from error
-        if loop is None:
-            continue
-        if len(loop.dataloader) == 0:
-            raise ValueError(
-                f'{key} makes no batch of {len(loop.dataloader.dataset)} images'
-            )
-        for dataset in inner_datasets(loop.dataloader.dataset):
-            classes = getattr(dataset, 'metainfo', {}).get('classes')
-            if classes:
-                check_num_classes(runner.model, classes, key)
-        watch_samples(loop.dataloader.dataset)
-        check_image(runner.model, loop.dataloader.dataset, key)
+def check_launcher(config: Config) -> None:
+    """Raise ValueError if what a launcher tells its processes is not there."""
+    launcher = config.get('launcher', 'none')
+    missing = [name for name in TOLD.get(launcher, ()) if name not in os.environ]
+    if missing:
+        raise ValueError(
+            f'--launcher {launcher} needs {", ".join(missing)} in the environment: '
+            f'start it with {STARTED[launcher]}'
+        )

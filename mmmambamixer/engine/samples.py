@@ -13,6 +13,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from .check_model import unwrapped
+from .explain import explain
 
 READS = dict(img_path=('unchanged', 'color'), seg_map_path=('unchanged',))
 """How files are read by pipelines, by what they are."""
@@ -45,6 +46,57 @@ def watch_samples(dataset: Dataset) -> None:
     for inner in inner_datasets(dataset):
         if hasattr(inner, 'prepare_data'):
             inner.prepare_data = partial(prepare, inner)
+        steps = getattr(getattr(inner, 'pipeline', None), 'transforms', [])
+        for i in reversed(range(len(steps))):
+            if type(steps[i]).__name__ == 'LoadAnnotations':
+                steps.insert(i + 1, check_sizes)
+
+
+def check_sizes(results: dict) -> dict:
+    """Return what a pipeline has loaded; raise if sizes do not fit those of the image.
+
+    Resized together they would fit, and teach the wrong pixels.
+    """
+    size = tuple(results.get('ori_shape', ())[:2])
+    path = results.get('img_path')
+    noted = results.get('height'), results.get('width')  # of mmdet's annotations
+    if size and None not in noted and noted != size:
+        raise UnusableSample(
+            f'the image {path} has height and width {size}, its annotation says {noted}'
+        )
+    label_map = results.get('gt_seg_map')
+    if not size or label_map is None:
+        return results
+    path = results.get('seg_map_path')
+    if label_map.ndim != 2:
+        raise UnusableSample(
+            f'the label map {path} has {label_map.shape[2]} channels, expected one, of '
+            'class indices'
+        )
+    if label_map.shape != size:
+        raise UnusableSample(
+            f'the label map {path} has height and width {label_map.shape}, its image '
+            f'{size}'
+        )
+    return results
+
+
+def check_label_depth(dataset: Dataset) -> None:
+    """Raise ValueError if the first label map has labels of more than 8 bits.
+
+    mmseg keeps 8 bits, and labels beyond 255 would become others, without a word.
+    """
+    if not hasattr(dataset, 'get_data_info') or not len(dataset):
+        return
+    path = dataset.get_data_info(0).get('seg_map_path')
+    if not path or not os.path.isfile(path) or file_fault(dict(seg_map_path=path)):
+        return
+    labels = mmcv.imread(path, flag='unchanged')
+    if labels.dtype != np.uint8 and labels.max() > 255:
+        raise ValueError(
+            f'the label map {path} has labels up to {labels.max()}, of which mmseg '
+            'keeps 8 bits: expected values up to 255'
+        )
 
 
 def check_image(model: nn.Module, dataset: Dataset, key: str) -> None:
@@ -81,14 +133,19 @@ def prepare(dataset: Dataset, index: int):
     """Return what the dataset's pipeline makes of an image.
 
     Raises:
-        UnusableSample: If a file is at fault.
+        UnusableSample: Names the file that is at fault, or that was being read.
     """
     try:
         sample = type(dataset).prepare_data(dataset, index)
+    except UnusableSample:
+        raise
     except Exception as error:
-        fault = file_fault(dataset.get_data_info(index))
-        if fault is None:
-            raise
+        info = dataset.get_data_info(index)
+        path = info.get('img_path') or f'number {index}'
+        fault = file_fault(info) or (
+            f'the sample {path} can not be prepared: {type(error).__name__}, '
+            f'{" ".join(explain(error).split())}'
+        )
         raise UnusableSample(fault) from error
     check_labels(dataset, index, sample)
     return sample

@@ -234,13 +234,13 @@ class Attack:
 
 def test_other_files_are_refused(tmp_path, capsys):
     path, dst = tmp_path / 'src.pth', str(tmp_path / 'dst.pth')
-    with pytest.raises(SystemExit, match='No such file'):
+    with pytest.raises(SystemExit, match='not converted: no checkpoint at'):
         convert_vmamba.main([str(path), dst])
     torch.save({'state_dict': {}}, path)
-    with pytest.raises(SystemExit, match=r"key `model`, it has \['state_dict'\]"):
+    with pytest.raises(SystemExit, match='key `model`, .* it has the keys state_dict'):
         convert_vmamba.main([str(path), dst])
     path.write_bytes(pickle.dumps(Attack()))
-    with pytest.raises(SystemExit, match='tensors and plain values only'):
+    with pytest.raises(SystemExit, match='may hold tensors and plain data only'):
         convert_vmamba.main([str(path), dst])
     assert 'code ran' not in capsys.readouterr().out
 

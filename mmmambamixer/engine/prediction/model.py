@@ -30,12 +30,32 @@ def load_model(config: Config, path: str, device: str) -> nn.Module:
     Raises:
         ValueError: If the checkpoint does not fit, or there is no such device.
     """
-    if torch.device(device).type == 'cuda' and not torch.cuda.is_available():
-        raise ValueError(f'torch sees no GPU here, so there is no --device {device}')
+    check_device(device)
     model = build_model(config)
     meta = load_weights(model, path).get('dataset_meta') or {}
     model.dataset_meta = name_classes(model, meta, dataset_meta(config), path)
     return model.to(device).eval()
+
+
+def check_device(name: str) -> None:
+    """Raise ValueError unless torch can compute on a device."""
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(
+            f'--device is cpu, cuda or one of its kind, got {name}'
+        ) from error
+    if device.type == 'meta':
+        raise ValueError('--device meta computes nothing')
+    if device.type != 'cuda':
+        return
+    if not torch.cuda.is_available():
+        raise ValueError(f'torch sees no GPU here, so there is no --device {name}')
+    if (device.index or 0) >= torch.cuda.device_count():
+        raise ValueError(
+            f'torch sees {torch.cuda.device_count()} GPUs, so there is no --device '
+            f'{name}'
+        )
 
 
 def name_classes(model: nn.Module, trained: dict, tested: dict, path: str) -> dict:

@@ -10,6 +10,7 @@ from torch import nn
 from mmmambamixer.state_dict import (
     MISSING,
     RESHAPED,
+    check_numbers,
     compare,
     first,
     tell,
@@ -71,6 +72,7 @@ def check_pretrained(model: nn.Module, settings: Mapping) -> None:
         for key, value in loaded.items()
         if key.startswith(prefix)
     }
+    check_numbers(given, name)
     initial = checkpoint.get('meta', {}).get('initial', ())
     initial = {key.removeprefix(prefix) for key in initial if key.startswith(prefix)}
     wrong, allowed = [], []

@@ -73,6 +73,7 @@ class ViM2(BaseModule):
     Raises:
         ValueError: If an argument or the image does not fit; the message says what was
             expected and what came.
+        TypeError: If the image is no tensor of floating point numbers.
 
     Reference: MambaMixer, arXiv:2403.19888, sections 3, 4, Table 8; VMamba,
     arXiv:2401.10166.
@@ -184,10 +185,21 @@ class ViM2(BaseModule):
         self._freeze()
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        if not isinstance(x, Tensor):
+            raise TypeError(f'the image must be a tensor, got {type(x).__name__}')
         if x.dim() != 4 or x.shape[1] != self.in_channels:
             raise ValueError(
                 f'the image must have shape (b, {self.in_channels}, height, width), '
                 f'got {tuple(x.shape)}'
+            )
+        if not x.is_floating_point():
+            raise TypeError(
+                f'the image must be of floating point numbers, got {x.dtype}: the data '
+                'preprocessor makes them of pixels'
+            )
+        if 0 in x.shape[2:]:
+            raise ValueError(
+                f'the image must have a pixel at least, got {tuple(x.shape)}'
             )
         x = self.stem(x)
         outs = []

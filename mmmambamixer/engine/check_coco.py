@@ -1,0 +1,163 @@
+"""Whether a COCO annotation file says what mmdet would take from it.
+
+mmdet drops boxes that it can not use, and says nothing.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from numbers import Real
+
+from mmengine.logging import print_log
+
+KEYS = dict(
+    images=('id', 'file_name', 'width', 'height'),
+    annotations=('id', 'image_id', 'category_id', 'bbox', 'area'),
+    categories=('id', 'name'),
+)
+"""What mmdet needs of each entry of the lists of a file."""
+
+
+def watch_coco(dataset: type) -> None:
+    """Have mmdet's `CocoDataset`, or one that reads as it does, check what it reads."""
+    reader = dataset.COCOAPI
+    if getattr(reader, 'checks', False):
+        return
+
+    class Checked(reader):
+        checks = True
+
+        def __init__(self, annotation_file: str) -> None:
+            self.annotation_file = annotation_file
+            super().__init__(annotation_file)
+
+        def createIndex(self) -> None:  # pycocotools calls it when the file is read
+            check_annotations(self.dataset, self.annotation_file)
+            super().createIndex()
+
+    dataset.COCOAPI = Checked
+
+
+def check_annotations(content: Mapping, path: str) -> None:
+    """Raise unless a COCO file is whole and its boxes can be learnt from.
+
+    Args:
+        content: What is in the file.
+        path: Its name in messages.
+
+    Raises:
+        ValueError: Names the list, the entry and what is wrong with it.
+    """
+    for name, keys in KEYS.items():
+        check_entries(content, name, keys, path)
+    if not content.get('annotations'):
+        return
+    images = {image['id']: image for image in content['images']}
+    categories = {category['id'] for category in content['categories']}
+    for annotation in content['annotations']:
+        told = f'{path}: annotation {annotation["id"]}'
+        if annotation['image_id'] not in images:
+            raise ValueError(
+                f'{told} is of image {annotation["image_id"]}, which is not there'
+            )
+        if annotation['category_id'] not in categories:
+            raise ValueError(
+                f'{told} has the category_id {annotation["category_id"]}, expected one '
+                f'of {sorted(categories)[:10]}'
+            )
+        check_box(annotation['bbox'], told)
+        check_size(annotation.get('segmentation'), images[annotation['image_id']], told)
+    check_boxes(content['annotations'], images, path)
+
+
+def check_entries(content: Mapping, name: str, keys: Sequence[str], path: str) -> None:
+    """Raise ValueError unless a list is there, and its entries have keys and ids.
+
+    There may be no annotations, as in the files of COCO's test images.
+    """
+    entries = content.get(name)
+    if name == 'annotations' and not entries:
+        return
+    if not isinstance(entries, list) or not entries:
+        found = 'none' if entries is None else f'{type(entries).__name__} of 0'
+        raise ValueError(f"{path} needs a list of '{name}', it has {found}")
+    for i, entry in enumerate(entries):
+        missing = [key for key in keys if key not in entry]
+        if missing:
+            raise ValueError(f"{path}: {name}[{i}] has no '{missing[0]}'")
+    ids = set()
+    for entry in entries:
+        if entry['id'] in ids:
+            raise ValueError(f'{path}: several {name} have the id {entry["id"]}')
+        ids.add(entry['id'])
+    for entry in entries if name == 'images' else ():
+        size = entry['width'], entry['height']
+        if not all(isinstance(side, Real) and side > 0 for side in size):
+            raise ValueError(
+                f'{path}: image {entry["id"]} has width and height {size}, expected '
+                'positive numbers'
+            )
+
+
+def check_box(box, told: str) -> None:
+    """Raise ValueError unless a box is four numbers, the last two not negative."""
+    fine = (
+        isinstance(box, list)
+        and len(box) == 4
+        and all(isinstance(x, Real) and math.isfinite(x) for x in box)
+        and min(box[2:]) >= 0
+    )
+    if not fine:
+        raise ValueError(f'{told} has the bbox {box}, expected [x, y, width, height]')
+
+
+def check_size(mask, image: Mapping, told: str) -> None:
+    """Raise ValueError unless a mask is polygons, or run lengths of its image."""
+    if isinstance(mask, list):
+        for polygon in mask:
+            if not isinstance(polygon, list) or len(polygon) % 2:
+                raise ValueError(
+                    f'{told} has the polygon {polygon}, expected [x1, y1, x2, y2, ...]'
+                )
+    if mask is None or isinstance(mask, list):
+        return
+    size = mask.get('size') if isinstance(mask, dict) else None
+    if size is None or list(size) != [image['height'], image['width']]:
+        raise ValueError(
+            f'{told} has a segmentation of size {size}, expected polygons or a mask of '
+            f'its image, {[image["height"], image["width"]]}'
+        )
+
+
+def check_boxes(annotations: Sequence, images: Mapping, path: str) -> None:
+    """Say which boxes mmdet leaves out; raise ValueError if they are too many."""
+    empty, beyond, learnt = [], [], 0
+    for annotation in annotations:
+        x, y, w, h = annotation['bbox']
+        image = images[annotation['image_id']]
+        inside_w = min(x + w, image['width']) - max(x, 0)
+        inside_h = min(y + h, image['height']) - max(y, 0)
+        if min(w, h) < 1 or min(inside_w, inside_h) <= 0 or annotation['area'] <= 0:
+            empty.append(annotation['id'])
+        elif not annotation.get('iscrowd'):
+            learnt += 1
+        if max(w - inside_w, h - inside_h) > 1:  # a pixel is rounding
+            beyond.append(annotation['id'])
+    total = len(annotations)
+    if not learnt:
+        raise ValueError(
+            f'{path}: none of the {total} boxes can be learnt; expected [x, y, width, '
+            'height] in pixels, within the image, and not all of them iscrowd'
+        )
+    if 2 * len(beyond) > total:
+        raise ValueError(
+            f'{path}: {len(beyond)} of {total} boxes reach beyond their images, as '
+            f'annotation {beyond[0]}; expected [x, y, width, height], not corners'
+        )
+    for ids, fault in ((empty, 'are left out, no pixel'), (beyond, 'are cut, not all')):
+        if ids:
+            print_log(
+                f'{path}: {len(ids)} of {total} boxes {fault} of theirs is in the '
+                f'image (annotations {", ".join(map(str, ids[:5]))})',
+                'current',
+                level=30,
+            )
