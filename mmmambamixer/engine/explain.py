@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 
 from mmengine.registry import Registry
+from torch.utils.data import DataLoader
 
 from ..suggestions import did_you_mean
 
@@ -30,15 +31,24 @@ def explain(error: BaseException) -> str:
         known = names_in(registry) if isinstance(registry, Registry) else ()
         text = text.rstrip('.') + did_you_mean(match[1], known)
     elif match := re.search(r"unexpected keyword argument '(\w+)'", text):
-        text += did_you_mean(match[1], arguments_of(innermost(error, 'obj_cls')))
+        loader = text.startswith('DataLoader.')  # which the runner makes by itself
+        kind = DataLoader if loader else innermost(error, 'obj_cls')
+        text += did_you_mean(match[1], arguments_of(kind))
     return text if len(text) <= LONGEST else f'{text[:LONGEST]}...'
 
 
-def innermost(error: BaseException, name: str):
-    """Return a variable of the innermost function in the traceback that has it."""
+def innermost(error: BaseException, name: str, *functions: str):
+    """Return a variable of the innermost function in the traceback that has it.
+
+    Args:
+        error: With its traceback.
+        name: Name of the variable.
+        *functions: Names of the functions to look into; all, if there is none.
+    """
     found, step = None, error.__traceback__
     while step is not None:
-        found = step.tb_frame.f_locals.get(name, found)
+        if not functions or step.tb_frame.f_code.co_name in functions:
+            found = step.tb_frame.f_locals.get(name, found)
         step = step.tb_next
     return found
 

@@ -37,6 +37,9 @@ STARTED = dict(
     mpi='mpirun',
 )
 
+READERS = ('fromfile', '_is_lazy_import', '_file2dict')
+"""Functions of MMEngine that know which file they read."""
+
 SUFFIXES = ('.py', '.json', '.yml', '.yaml')
 """Ends of the names of config files."""
 
@@ -106,12 +109,12 @@ def load_config(path: str | os.PathLike) -> Config:
     try:
         return Config.fromfile(path)
     except SyntaxError as error:
-        file = innermost(error, 'filename') or path
+        file = innermost(error, 'filename', *READERS)
         raise ValueError(
             f'{file} is not Python, line {error.lineno}: {error.msg}'
         ) from error
     except Exception as error:  # a config is code, and may raise anything
-        file = innermost(error, 'filename') or path
+        file = innermost(error, 'filename', *READERS)
         raise ValueError(
             f'{file} can not be read as a config: '
             f'{type(error).__name__}, {" ".join(explain(error).split())}'
