@@ -45,7 +45,7 @@ def test_bases_of_each_framework_are_found(module, base, tmp_path):
     path = tmp_path / 'config.py'
     path.write_text(f'_base_ = [{str(BASE)!r}, {base!r}]\n')
     config = Config.fromfile(path)
-    assert config.optim_wrapper and config.runner_type == 'PlainCheckpointRunner'
+    assert config.optim_wrapper and config.runner_type == 'SafeRunner'
 
 
 def test_bases_are_found_where_mmengine_alone_does_not(tmp_path):

@@ -67,7 +67,7 @@ def test_nothing_of_the_stock_backbone_is_left(name):
     docstring = ast.get_docstring(ast.parse(CONFIGS[name].read_text()))
     assert f' {name}' in docstring
     assert config.default_scope == framework(CONFIGS[name])
-    assert config.runner_type == 'PlainCheckpointRunner'
+    assert config.runner_type == 'SafeRunner'
     for key, value in values(config.to_dict()):
         assert key != '_delete_', 'a deletion that had nothing to delete'
         if key in ('pretrained', 'checkpoint_file', 'load_from'):

@@ -185,6 +185,6 @@ def test_the_stock_runner_takes_the_hooks_from_its_config(tmp_path):
     kinds = [type(hook) for hook in runner.hooks]
     for kind in (SafeCheckpointHook, ReplayHook, FiniteHook, InterruptionHook):
         assert kinds.count(kind) == 1
-    (path,) = tmp_path.glob('*.pth')
+    (path,) = tmp_path.glob('epoch_*.pth')
     assert is_complete(path)
     assert torch.load(path, weights_only=True)['meta']['iter'] == 6

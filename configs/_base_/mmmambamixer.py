@@ -1,4 +1,4 @@
-"""First base of every config: ViM2, `mmdet::` bases, safe checkpoints.
+"""First base of every config: ViM2, `mmdet::` bases, runs that can be trusted.
 
 It must come first in `_base_`: the bases after it are looked up with its help.
 """
@@ -10,7 +10,7 @@ __import__('mmmambamixer.compat')
 custom_imports = dict(
     imports=['mmmambamixer', 'mmmambamixer.compat'], allow_failed_imports=False
 )
-runner_type = 'PlainCheckpointRunner'
+runner_type = 'SafeRunner'
 
 # For `optim_wrapper.paramwise_cfg`: only matrices and convolutions decay. A config says
 # `paramwise_cfg={{_base_.decay}}`; it is `ViM2.paramwise_cfg`.

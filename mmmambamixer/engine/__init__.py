@@ -7,7 +7,7 @@ from .interruption import InterruptionHook
 from .layer_decay import LayerDecayOptimWrapperConstructor
 from .plain_hook import PlainCheckpointHook
 from .replay import ReplayHook
-from .runner import PlainCheckpointRunner, SafeRunner
+from .runner import SafeRunner
 from .stopped import TrainingStopped
 
 __all__ = [
@@ -15,7 +15,6 @@ __all__ = [
     'InterruptionHook',
     'LayerDecayOptimWrapperConstructor',
     'PlainCheckpointHook',
-    'PlainCheckpointRunner',
     'ReplayHook',
     'SafeCheckpointHook',
     'SafeRunner',

@@ -1,6 +1,7 @@
 """Stop at the first loss or gradient that is not a finite number."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 import torch.distributed as dist
@@ -44,7 +45,8 @@ class FiniteHook(Hook):
         self.runner, self.wrapper = runner, wrapper
         self.losses: list[Tensor] = []
         self.update_params, self.step = wrapper.update_params, wrapper.step
-        wrapper.update_params, wrapper.step = self._update_params, self._step
+        wrapper.update_params, wrapper.step = self._update_params, partial(self._step)
+        wrapper.step._with_counter = True  # schedules look for it; `self.step` counts
 
     def after_train(self, runner: Runner) -> None:
         self.wrapper.update_params, self.wrapper.step = self.update_params, self.step

@@ -27,7 +27,7 @@ class InterruptionHook(Hook):
     kind ends the process at once, as without this hook. It needs `SafeCheckpointHook`.
     """
 
-    priority = 'LOWEST'
+    priority = 95  # after the hooks that save, before `ReplayHook`, which may validate
 
     def before_train(self, runner: Runner) -> None:
         savers = [hook for hook in runner.hooks if isinstance(hook, SafeCheckpointHook)]

@@ -11,7 +11,12 @@ from itertools import islice
 from mmengine.dataset import InfiniteSampler
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
-from mmengine.runner import IterBasedTrainLoop, Runner
+from mmengine.runner import (
+    BaseLoop,
+    EpochBasedTrainLoop,
+    IterBasedTrainLoop,
+    Runner,
+)
 from torch.utils.data import DataLoader, IterableDataset
 
 from ..registry import HOOKS
@@ -28,13 +33,14 @@ class ReplayHook(Hook):
     Before each iteration the random numbers of Python, NumPy and torch are seeded with
     (seed, rank, iteration); before each sample with (seed, rank, epoch, batch, place in
     the batch). Batches that were trained are skipped without being loaded, in the
-    middle of an epoch too.
+    middle of an epoch too. A checkpoint is saved before the validation that is due at
+    the same moment, so a run that resumes from it validates first.
 
     Limits: transforms that keep a state of their own between samples (caches of
     earlier images) start anew, and an iterable dataset is left as it is.
     """
 
-    priority = 'LOWEST'  # the last to touch the loop, the last before an iteration
+    priority = 'LOWEST'  # the last before a training, which it may begin by validating
 
     def before_train(self, runner: Runner) -> None:
         """Put the dataloader at the position of the run."""
@@ -48,7 +54,12 @@ class ReplayHook(Hook):
         self.batches = loop.dataloader.batch_sampler
         if isinstance(loop, IterBasedTrainLoop):
             loop.dataloader_iterator = Endless(loop.dataloader, done=loop._iter)
-            return
+        else:
+            self._skip_in_epoch(loop)
+        if validation_is_due(loop, within_epoch=self.skipped > 0):
+            runner.val_loop.run()
+
+    def _skip_in_epoch(self, loop: EpochBasedTrainLoop) -> None:
         self.skipped = loop._iter - loop._epoch * len(self.batches)
         if not 0 <= self.skipped <= len(self.batches):
             raise ValueError(
@@ -187,6 +198,24 @@ class Endless:
             self.batches.start_epoch(self.batches.epoch + 1)
             self.iterator = iter(self.dataloader)
             return next(self.iterator)
+
+
+def validation_is_due(loop: BaseLoop, within_epoch: bool) -> bool:
+    """Return whether a resumed loop stands where it validates.
+
+    Args:
+        loop: By epochs or by iterations.
+        within_epoch: Whether it stands between the ends of two epochs.
+    """
+    if loop.runner.val_loop is None or within_epoch:
+        return False
+    if isinstance(loop, IterBasedTrainLoop):
+        done, last = loop._iter, loop._max_iters
+    else:
+        done, last = loop._epoch, loop._max_epochs
+    loop._decide_current_val_interval()
+    whole = done % loop.val_interval == 0 or done == last
+    return done > 0 and done >= loop.val_begin and whole
 
 
 def replayed(loader: DataLoader, seed: int, rank: int) -> DataLoader:

@@ -128,7 +128,10 @@ def final_state(runner) -> dict:
     """Return what has to be equal in the end."""
     (ema,) = (hook for hook in runner.hooks if hasattr(hook, 'ema_model'))
     model = getattr(runner.model, 'module', runner.model)
+    (best,) = Path(runner.work_dir).glob('best_error_*.pth')
     return dict(
+        best=torch.load(best, weights_only=True)['state_dict'],
+        best_error=runner.message_hub.get_info('best_score'),
         weights=model.state_dict(),
         ema=ema.ema_model.state_dict(),
         optimizer=runner.optim_wrapper.state_dict(),
@@ -146,7 +149,7 @@ def equal(a, b) -> bool:
 
 
 def notes(folder: Path, rank: int) -> dict[str, set[str]]:
-    """Return the losses and samples that were noted for each iteration."""
+    """Return what was noted for each iteration: losses, samples, errors."""
     found = {}
     for line in (folder / f'notes-{rank}').read_text().splitlines():
         number, _, rest = line.partition(' ')

@@ -45,7 +45,7 @@ class Suites:
             started = time.monotonic()
             codes = forks.wait(forks.start(folder, **settings))
             if any(codes):
-                raise SystemExit(f'the undisturbed run failed: {folder}/log-0')
+                raise SystemExit(f'the undisturbed run failed: {last_line(folder)}')
             self.finished[key] = folder, time.monotonic() - started
         self.seconds = self.finished[key][1]
         return self.finished[key][0]
@@ -59,7 +59,7 @@ class Suites:
         """Let a disturbed run finish; return what is wrong with it, or None."""
         codes = forks.wait(forks.start(folder, ranks=ranks, **settings))
         if any(codes):
-            return f'does not resume, exit codes {codes}, see {folder}/log-0'
+            return f'does not resume, exit codes {codes}: {last_line(folder)}'
         undisturbed = self._reference(ranks=ranks, **settings)
         if not forks.same_run(undisturbed, folder, ranks):
             return 'differs from the undisturbed run'
@@ -226,6 +226,12 @@ def damage(data: bytes, i: int, generator) -> tuple[str, bytes]:
     flipped = bytearray(data)
     flipped[place] ^= 1 << generator.randrange(8)
     return f'a bit of byte {place} flipped', bytes(flipped)
+
+
+def last_line(folder: Path) -> str:
+    """Return the last line of what the first process of a run wrote."""
+    lines = (folder / 'log-0').read_text(errors='replace').strip().splitlines()
+    return lines[-1] if lines else 'it wrote nothing'
 
 
 def finite(path: Path) -> bool:

@@ -27,7 +27,14 @@ RUNS = count()
 
 
 class Noisy(Dataset):
-    """Samples whose augmentation uses the three sources of random numbers."""
+    """Samples whose augmentation uses the three sources of random numbers.
+
+    Args:
+        scale: Of the noise; none is added for validation.
+    """
+
+    def __init__(self, scale: float = 0.1) -> None:
+        self.scale = scale
 
     def __len__(self) -> int:
         return SAMPLES
@@ -35,7 +42,8 @@ class Noisy(Dataset):
     def __getitem__(self, index: int) -> dict:
         x = torch.linspace(-1, 1, WIDTH) * (index + 1) / SAMPLES
         noise = torch.randn(WIDTH) + random.random() + float(np.random.rand())
-        return dict(x=x + 0.1 * noise, y=torch.tensor(float(index % 3)), index=index)
+        x = x + self.scale * noise
+        return dict(x=x, y=torch.tensor(float(index % 3)), index=index)
 
 
 class Toy(BaseModel):
@@ -72,7 +80,10 @@ class OnCPU(MMDistributedDataParallel):
 
 
 class Note(Hook):
-    """Write each iteration's samples and loss, and what `act` is to do there."""
+    """Write each iteration's samples and loss, and each validation's error.
+
+    `act` is called before each iteration.
+    """
 
     priority = 'HIGHEST'
 
@@ -84,10 +95,15 @@ class Note(Hook):
             self.act(runner)
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
-        loss = float(outputs['loss']).hex()
         samples = data_batch['index'].tolist()
+        self._write(runner.iter, outputs['loss'].detach(), samples)
+
+    def after_val_epoch(self, runner, metrics=None) -> None:
+        self._write(runner.iter, metrics['error'], ['validation'])
+
+    def _write(self, iteration: int, number: float, samples: list) -> None:
         with open(f'{self.path}-{get_rank()}', 'a') as file:
-            file.write(f'{runner.iter} {loss} {samples}\n')
+            file.write(f'{iteration} {float(number).hex()} {samples}\n')
 
 
 class Poison:
@@ -145,7 +161,11 @@ def run(
         model=Toy(),
         work_dir=str(folder),
         train_dataloader=dict(loader, sampler=dict(type=sampler, shuffle=True)),
-        val_dataloader=dict(loader, sampler=dict(type='DefaultSampler', shuffle=False)),
+        val_dataloader=dict(
+            loader,
+            dataset=Noisy(scale=0),
+            sampler=dict(type='DefaultSampler', shuffle=False),
+        ),
         val_evaluator=Evaluator(Mean()),
         train_cfg=train_cfg,
         val_cfg=dict(),
@@ -160,6 +180,8 @@ def run(
                 interval=interval,
                 by_epoch=by_epoch,
                 max_keep_ckpts=keep,
+                save_best='error',
+                rule='less',
             ),
         ),
         custom_hooks=[
