@@ -11,6 +11,7 @@ from mmengine.runner import Runner
 from torch import nn
 
 from mmmambamixer.engine import SafeRunner
+from mmmambamixer.engine.check_model import check_class_order
 from mmmambamixer.engine.digests import check_digest, in_name
 from mmmambamixer.engine.loading import StrictLoadHook, check_start
 
@@ -18,8 +19,8 @@ from mmmambamixer.engine.loading import StrictLoadHook, check_start
 class Net(BaseModel):
     """A backbone and a head."""
 
-    def __init__(self, classes: int = 2, width: int = 4) -> None:
-        super().__init__()
+    def __init__(self, classes: int = 2, width: int = 4, init_cfg=None) -> None:
+        super().__init__(init_cfg=init_cfg)
         self.backbone = nn.Linear(3, width)
         self.cls_head = nn.Linear(width, classes)
 
@@ -177,6 +178,28 @@ def test_a_backbone_in_another_model_is_offered(prefix, source, tmp_path):
     text = rf"init_cfg=dict\(type='Pretrained', checkpoint='{source}'{told}\)"
     with pytest.raises(ValueError, match=text):
         make(tmp_path / 'run', Net(), load_from=str(source)).train()
+
+
+def test_starting_weights_of_other_modules_fit_too(source, tmp_path):
+    """MMEngine's own `Pretrained`, which loads what fits."""
+    init_cfg = dict(type='Pretrained', checkpoint=str(source))
+    model = Net(init_cfg=init_cfg)
+    make(tmp_path / 'run', model).train()
+    assert torch.equal(model.backbone.weight, weights(source)['backbone.weight'])
+    text = 'from which Net is to start, does not fit its 4 tensors: 2 of another shape'
+    with pytest.raises(ValueError, match=text):
+        make(tmp_path / 'other', Net(classes=3, init_cfg=init_cfg)).train()
+    wrong = Net(init_cfg=init_cfg | dict(prefix='neck'))
+    with pytest.raises(ValueError, match='does not fit its 4 tensors: 4 missing'):
+        make(tmp_path / 'prefix', wrong).train()
+
+
+def test_classes_of_a_checkpoint_have_the_order_of_the_data():
+    check_class_order(['cat', 'dog'], ('cat', 'dog'), 'x.pth')
+    check_class_order(['cat', 'dog'], ['katze', 'hund'], 'x.pth')  # may be others
+    text = r"x\.pth was trained with the class 'dog' at place 1, .* has 'cow' there"
+    with pytest.raises(ValueError, match=text):
+        check_class_order(['cat', 'dog', 'cow'], ['cat', 'cow', 'dog'], 'x.pth')
 
 
 NAMES = [

@@ -17,7 +17,7 @@ import mmmambamixer.compat  # noqa: F401  (safe checkpoints, `mmdet::` bases)
 from mmmambamixer.engine import check_state_dict
 from mmmambamixer.engine.check_config import check_config
 from mmmambamixer.engine.check_data import check_data
-from mmmambamixer.engine.check_model import unwrapped
+from mmmambamixer.engine.check_model import check_class_order, unwrapped
 from mmmambamixer.engine.run_config import (
     CLASSIFICATION,
     build_runner,
@@ -162,6 +162,10 @@ def main() -> None:
             check_tta(runner)
         check_state_dict(runner.model, checkpoint, args.checkpoint)
         open_data(runner, 'test')
+        meta = checkpoint.get('meta', {}).get('dataset_meta') or {}
+        tested = runner.test_loop.dataloader.dataset.metainfo
+        if meta.get('classes') and tested.get('classes'):
+            check_class_order(meta['classes'], tested['classes'], args.checkpoint)
     if args.out and args.out_item == 'pred':
         dump = dict(type=DUMPS.get(config.default_scope, 'DumpResults'))
         dump = METRICS.build(dict(dump, out_file_path=args.out))

@@ -1,9 +1,12 @@
 """Whether the parts of a model fit each other and the classes, before it runs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from mmengine.model import BaseTTAModel, is_model_wrapper
+from mmengine.model import BaseModule, BaseTTAModel, is_model_wrapper
+from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor, nn
+
+from ..state_dict import UNEXPECTED, check_numbers, compare, tell, weights_of
 
 OWN_CLASSES = ('rpn_head', 'semantic_head')
 """Heads whose number of classes is not that of the data set."""
@@ -51,6 +54,31 @@ def check_num_classes(model: nn.Module, classes: Sequence[str], dataset: str) ->
             )
 
 
+def check_class_order(trained: Sequence[str], tested: Sequence[str], name: str) -> None:
+    """Raise if a checkpoint has the classes of a data set in another order.
+
+    Args:
+        trained: Classes that the checkpoint names.
+        tested: Classes of the data set.
+        name: Name of the checkpoint in the message.
+
+    Raises:
+        ValueError: Names the first class that has another place.
+    """
+    trained, tested = list(map(str, trained)), list(map(str, tested))
+    if trained != tested and sorted(trained) == sorted(tested):
+        i = next(
+            i
+            for i, pair in enumerate(zip(trained, tested, strict=True))
+            if len({*pair}) > 1
+        )
+        raise ValueError(
+            f"{name} was trained with the class '{trained[i]}' at place {i}, the data "
+            f"set has '{tested[i]}' there: give metainfo.classes in the order of the "
+            'checkpoint'
+        )
+
+
 def check_starting_weights(model: nn.Module) -> None:
     """Raise unless the checkpoints that parts of the model start from fit them.
 
@@ -63,6 +91,46 @@ def check_starting_weights(model: nn.Module) -> None:
     for module in model.modules():
         if hasattr(module, 'check_starting_weights'):
             module.check_starting_weights()
+        elif pretrained := pretrained_entry(module):
+            check_part(module, pretrained)
+
+
+def pretrained_entry(module: nn.Module) -> Mapping | None:
+    """Return the `init_cfg` of a part that MMEngine itself loads a checkpoint into.
+
+    Parts that adapt what they load, by code or hooks of their own, are left to it.
+    """
+    if not isinstance(module, BaseModule):
+        return None
+    entry = module.init_cfg
+    if type(module).init_weights is not BaseModule.init_weights or module.is_init:
+        return None
+    if any(part._load_state_dict_pre_hooks for part in module.modules()):
+        return None
+    return entry if isinstance(entry, Mapping) and entry.get('checkpoint') else None
+
+
+def check_part(module: nn.Module, settings: Mapping) -> None:
+    """Raise ValueError unless a checkpoint has all tensors of a part; more are fine."""
+    name, prefix = settings['checkpoint'], settings.get('prefix') or ''
+    prefix = prefix if prefix.endswith('.') or not prefix else f'{prefix}.'
+    checkpoint = CheckpointLoader.load_checkpoint(name, 'cpu', logger='silent')
+    given = {
+        key.removeprefix(prefix): item
+        for key, item in weights_of(checkpoint, name).items()
+        if key.startswith(prefix)
+    }
+    check_numbers(given, name)
+    faults = [
+        fault
+        for fault in compare(module.state_dict(), given)
+        if fault.kind != UNEXPECTED and not fault.name.endswith('num_batches_tracked')
+    ]
+    if faults:
+        raise ValueError(
+            f'{name}, from which {type(module).__name__} is to start, does not fit '
+            f'its {len(module.state_dict())} tensors: {tell(faults)}'
+        )
 
 
 def check_channels(model: nn.Module) -> None:

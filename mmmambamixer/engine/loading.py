@@ -21,7 +21,7 @@ from torch import nn
 from ..registry import HOOKS
 from ..state_dict import RESHAPED, UNEXPECTED, Fault, compare, first
 from ..suggestions import did_you_mean
-from .check_model import unwrapped
+from .check_model import check_starting_weights, unwrapped
 from .checkpoint import ELSE, misfits, refuse, state_dict_of
 from .checkpoint_hook import SafeCheckpointHook
 
@@ -39,6 +39,10 @@ class StrictLoadHook(Hook):
     """
 
     priority = 'VERY_HIGH'  # before EMA copies the weights
+
+    def before_run(self, runner: Runner) -> None:
+        if isinstance(runner._train_loop, BaseLoop) and not runner._resume:
+            check_starting_weights(runner.model)
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         name = runner._load_from
