@@ -117,7 +117,7 @@ def sampled(
     samples: int,
     **options,
 ) -> list[Evaluation]:
-    """Evaluate `reference` in its precision, and on inputs moved by a rounding."""
+    """Evaluate `reference` in its precision, as is and on inputs moved by roundings."""
     own = [evaluate(reference, inputs, dys, **options)]
     while len(own) < samples:
         moved = {k: None if x is None else _moved(x) for k, x in inputs.items()}
@@ -129,12 +129,10 @@ def sampled(
 
 
 def _moved(x: Tensor) -> Tensor:
-    """Return fp32, or fp64, neighbours of `x`, or `x` itself, at random."""
+    """Return `x` in fp32, or fp64, moved at random by up to four roundings."""
     x = x.detach() if x.dtype == torch.float64 else x.detach().float()
-    direction = torch.randint(-1, 2, x.shape).to(x.dtype)
-    return torch.where(
-        direction == 0, x, torch.nextafter(x, direction * torch.finfo(x.dtype).max)
-    )
+    roundings = torch.randint(-4, 5, x.shape).to(x.dtype)
+    return x * (1 + torch.finfo(x.dtype).eps * roundings)
 
 
 def check(
@@ -149,7 +147,8 @@ def check(
     """Compare results and all gradients of `function` with `reference` in fp64.
 
     Where sums cancel, the error may also be twice that of the reference in the
-    precision of `function`: the greatest of `samples`, since one can be lucky.
+    precision of `function`. One sample of that can be lucky: more are made on inputs
+    that are moved by a few roundings, and the greatest error counts.
 
     Raises:
         AssertionError: Names the first tensor that differs, with its error.

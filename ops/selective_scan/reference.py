@@ -90,4 +90,4 @@ def over_steps(matrix: Tensor, l: int) -> Tensor:
 def to_channels(matrix: Tensor, b: int, d: int) -> Tensor:
     """Give each channel the row of its group: `(b, g, n)` -> `(b, d, n)`."""
     channels = d // max(1, matrix.shape[1])  # of a group; without any, no group
-    return matrix.repeat_interleave(channels, dim=1).expand(b, -1, -1)
+    return matrix[:, :, None].expand(b, -1, channels, -1).flatten(1, 2)

@@ -1,0 +1,78 @@
+"""Calls of the ops leave no memory behind: the process does not grow.
+
+Measured in a process of its own, after a warm-up. `-m slow` makes 10,000 calls.
+"""
+
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+MEBIBYTE = 1 << 20
+
+SETUP = """
+import os
+import sys
+import torch
+from mmmambamixer.ops import *
+from mmmambamixer.ops.testing import cross_inputs, evaluate, scan_inputs
+
+torch.set_num_threads(1)
+scan, cross = scan_inputs(2, 17, 40, 3, z=True), cross_inputs(2, 4, 35, 17)
+conv = dict(v=torch.randn(2, 19, 40), weight=torch.randn(4, 4), bias=torch.randn(4))
+sums = dict(weights=torch.randn(3), **{f'x{i}': torch.randn(40, 50) for i in range(3)})
+kept = []
+
+def call():
+    evaluate(selective_scan, scan, delta_softplus=True, return_last_state=True)
+    evaluate(cross_selective_scan, cross, routes=CROSS, height=5, width=7)
+    evaluate(scan_conv, conv, routes=CROSS)
+    evaluate(lambda weights, **x: weighted_sum(x.values(), weights), sums)
+
+def leaking():
+    call()
+    kept.append(torch.ones(1000))  # 4 KB of each call
+
+def resident():
+    return int(open('/proc/self/statm').read().split()[1]) * os.sysconf('SC_PAGE_SIZE')
+
+def grown(function, calls):
+    for _ in range(200):
+        function()
+    before = resident()
+    for _ in range(calls):
+        function()
+    return resident() - before
+"""
+
+
+def growth(function: str, calls: int) -> int:
+    """Return by how many bytes `calls` forward and backward passes grow a process."""
+    code = textwrap.dedent(SETUP) + f'print(grown({function}, {calls}))'
+    result = subprocess.run(
+        [sys.executable, '-c', code],
+        env=os.environ | dict(OMP_NUM_THREADS='1'),
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr[-3000:]
+    return int(result.stdout)
+
+
+needs_proc = pytest.mark.skipif(
+    not Path('/proc/self/statm').exists(), reason='needs /proc of Linux'
+)
+
+
+@needs_proc
+@pytest.mark.parametrize('calls', [600, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_all_ops_forward_and_backward(calls):
+    assert growth('call', calls) < MEBIBYTE
+
+
+@needs_proc
+def test_a_leak_would_be_seen():
+    assert growth('leaking', 600) > MEBIBYTE
