@@ -4,7 +4,7 @@ import os
 from glob import escape
 from pathlib import Path
 
-from mmengine.dist import broadcast_object_list, is_main_process
+from mmengine.dist import broadcast, broadcast_object_list, is_main_process
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 
@@ -26,6 +26,8 @@ class SafeCheckpointHook(PlainCheckpointHook, CheckpointHook):
     - It holds tensors and plain data, and the digest of its own bytes.
     - `resume=True` takes the newest one that is complete, and names those it passes
       over.
+    - All processes go on with the buffers that are saved (running means of batch norm,
+      say), as they will when they resume.
 
     It takes the arguments of `CheckpointHook`, and its place in `default_hooks`. On
     remote storage (`s3://` and the like) writing is that storage's affair, and
@@ -88,6 +90,7 @@ class SafeCheckpointHook(PlainCheckpointHook, CheckpointHook):
                 self._remove(runner, str(path))
 
     def _save(self, runner: Runner, name: str, meta: dict) -> None:
+        share_buffers(runner)
         previous = self.last_ckpt
         self.last_ckpt = self.file_backend.join_path(self.out_dir, name)
         runner.message_hub.update_info('last_ckpt', self.last_ckpt)
@@ -147,6 +150,14 @@ class Later:
 
     def __getattr__(self, name: str):
         return getattr(self.backend, name)
+
+
+def share_buffers(runner: Runner) -> None:
+    """Give all processes the buffers of the first, whose checkpoint is saved."""
+    averages = (getattr(hook, 'ema_model', None) for hook in runner.hooks)
+    for model in (runner.model, *filter(None, averages)):
+        for buffer in model.buffers():
+            broadcast(buffer)
 
 
 def folder_of(hook: CheckpointHook, runner: Runner) -> str:
