@@ -183,10 +183,6 @@ BAD = {
         dict(routes=CROSS[:3]),
         r'routes must name one route for each of the g = 4 scans, got 3',
     ),
-    'an unknown route': (
-        dict(routes=(0, 1, 2, 4)),
-        r'a route must be one of ROWS \(0\), .* got 4',
-    ),
     'another map': (
         dict(height=6),
         r'u must have shape \(b, height \* width, d\) = \(2, 42, 6\), got \(2, 35, 6\)',
