@@ -260,7 +260,7 @@ def main(arguments: list[str] | None = None) -> None:
         if not Path(args.dst).absolute().parent.is_dir():
             raise FileNotFoundError(f'there is no folder for {args.dst}')
     except (ValueError, FileNotFoundError) as error:
-        raise SystemExit(f'{args.src} was not converted: {error}') from error
+        raise SystemExit(f'error: {args.src} was not converted: {error}') from error
     meta = dict(source=Path(args.src).name, backbone=dict(settings, arch=arch))
     if args.to:
         meta['initial'] = initial

@@ -239,10 +239,11 @@ def run():
 
 @pytest.fixture(scope='session')
 def trained(configs, run) -> dict[str, Path]:
-    """Checkpoints after an epoch with `tools/train.py`, by framework."""
+    """Checkpoints of detector and segmenter after an epoch with `tools/train.py`."""
     paths = {}
-    for framework, config in configs.items():
+    for framework in ('mmdet', 'mmseg'):
         pytest.importorskip(framework)
+        config = configs[framework]
         work_dir = config.parent / f'{framework}_run'
         tool = ROOT / 'tools/train.py'
         run(tool, config, '--work-dir', work_dir, cwd=config.parent)

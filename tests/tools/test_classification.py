@@ -189,7 +189,7 @@ SENTENCES = [
     (
         'test.py',
         ['{config}', '{checkpoint}', '--cfg-options', 'model.backbone.d_state=3'],
-        'does not fit this model',
+        'does not fit this ImageClassifier of 41 tensors: 4 of another shape',
     ),
     (
         'test.py',
