@@ -71,6 +71,10 @@ WRONG = [
         boxes([2, 2, 8, 6], segmentation=dict(size=[3, 3])),
         rf'{MASK} \[3, 3\], expected',
     ),
+    (
+        boxes([2, 2, 8, 6], segmentation=dict(size=[10, 20], counts=[9])),
+        'has run lengths of 9 pixels, expected those of its image',
+    ),
     (boxes([2, 2, 8, 6], segmentation=[[1, 2, 3]]), r'has the polygon \[1, 2, 3\]'),
 ]
 

@@ -121,10 +121,17 @@ def check_size(mask, image: Mapping, told: str) -> None:
     if mask is None or isinstance(mask, list):
         return
     size = mask.get('size') if isinstance(mask, dict) else None
-    if size is None or list(size) != [image['height'], image['width']]:
+    expected = [image['height'], image['width']]
+    if size is None or list(size) != expected:
         raise ValueError(
             f'{told} has a segmentation of size {size}, expected polygons or a mask of '
-            f'its image, {[image["height"], image["width"]]}'
+            f'its image, {expected}'
+        )
+    counts = mask.get('counts')
+    if isinstance(counts, list) and sum(counts) != expected[0] * expected[1]:
+        raise ValueError(
+            f'{told} has run lengths of {sum(counts)} pixels, expected those of its '
+            f'image, {expected}'
         )
 
 

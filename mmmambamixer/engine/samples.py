@@ -25,9 +25,10 @@ class UnusableSample(ValueError):
     def __init__(self, message: str) -> None:
         # From a DataLoader's worker torch brings it with its traceback; the last line
         # is the sentence.
-        last = message.strip().splitlines()[-1]
+        if os.environ.get('MMMAMBAMIXER_TRACEBACK') != '1':
+            message = message.strip().splitlines()[-1]
         name = f'{type(self).__module__}.{type(self).__qualname__}: '
-        super().__init__(last.removeprefix(name))
+        super().__init__(message.removeprefix(name))
 
 
 def inner_datasets(dataset: Dataset) -> Iterator[Dataset]:
