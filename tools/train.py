@@ -14,6 +14,7 @@ from mmmambamixer.engine.check_config import check_config, check_sections
 from mmmambamixer.engine.check_data import check_data
 from mmmambamixer.engine.check_model import check_starting_weights
 from mmmambamixer.engine.loading import check_start
+from mmmambamixer.engine.restart import resume_if_restarted
 from mmmambamixer.engine.run_config import (
     build_runner,
     choose_work_dir,
@@ -38,6 +39,11 @@ def parse_args() -> argparse.Namespace:
         const='auto',
         metavar='CHECKPOINT',
         help='go on from a checkpoint; without a name, from the latest in the work dir',
+    )
+    parser.add_argument(
+        '--deterministic',
+        action='store_true',
+        help='equal runs give equal bits on one machine; some GPU operations refuse',
     )
     parser.add_argument(
         '--amp', action='store_true', help='mixed precision; needs a GPU'
@@ -78,6 +84,8 @@ def make_config(args: argparse.Namespace) -> Config:
         config.resume = True
         if args.resume != 'auto':
             config.load_from = args.resume
+    if args.deterministic:
+        make_deterministic(config)
     if args.auto_scale_lr:
         scale_lr(config)
     fill_dataloaders(config, persistent_workers=True)
@@ -99,6 +107,15 @@ def use_amp(config: Config) -> None:
     config.optim_wrapper.setdefault('loss_scale', 'dynamic')
 
 
+def make_deterministic(config: Config) -> None:
+    """Fix the seed and refuse operations whose results vary."""
+    os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')
+    config.setdefault('randomness', {})
+    config.randomness.deterministic = True
+    if config.randomness.get('seed') is None:
+        config.randomness.seed = 0
+
+
 def scale_lr(config: Config) -> None:
     if 'base_batch_size' not in config.get('auto_scale_lr', {}):
         raise ValueError(
@@ -114,9 +131,10 @@ def main() -> None:
         config = make_config(args)
         check_config(config, 'train')
         require_gpu_for_amp(config)
+        goes_on = resume_if_restarted(config)
         check_data(config, 'train', 'val')
         start = config.get('load_from')
-        if args.resume == 'auto':
+        if args.resume == 'auto' and not goes_on:
             config.load_from = None  # else MMEngine would go on from it
         runner = build_runner(config)
         check_starting_weights(runner.model)

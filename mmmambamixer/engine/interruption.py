@@ -6,7 +6,7 @@ import threading
 import torch
 import torch.distributed as dist
 from mmengine.device import get_device
-from mmengine.dist import is_distributed
+from mmengine.dist import barrier, is_distributed
 from mmengine.hooks import EMAHook, Hook
 from mmengine.runner import Runner
 
@@ -76,4 +76,5 @@ class InterruptionHook(Hook):
         runner.logger.warning(
             f'{name}: saved {path} after {iterations} iterations, to resume from'
         )
+        barrier()  # a launcher may end the others once one has left
         raise SystemExit(SHELL_BASE + number)

@@ -103,13 +103,16 @@ class SealedBackend(LocalBackend):
 register_backend(SEALED, SealedBackend, force=True)
 
 
-def newest_complete(folder: str | os.PathLike, patterns: list[str], warn) -> str | None:
+def newest_complete(
+    folder: str | os.PathLike, patterns: list[str], warn, since: int = 0
+) -> str | None:
     """Return the newest checkpoint of a folder that can be resumed from.
 
     Args:
         folder: Folder of the checkpoints.
         patterns: Glob patterns of their names.
         warn: Called with one sentence for each newer one that is refused.
+        since: Older ones are left alone, nanoseconds of the clock of files.
 
     Returns:
         The path, or None if there is no checkpoint at all.
@@ -118,7 +121,9 @@ def newest_complete(folder: str | os.PathLike, patterns: list[str], warn) -> str
         TrainingStopped: If there are some and none is complete.
     """
     found = {path for pattern in patterns for path in Path(folder).glob(pattern)}
-    for path in sorted(found, key=lambda path: path.stat().st_mtime_ns, reverse=True):
+    times = {path: path.stat().st_mtime_ns for path in found}
+    found = [path for path in found if times[path] >= since]
+    for path in sorted(found, key=times.get, reverse=True):
         fault = damage(path)
         if fault is None:
             return str(path)

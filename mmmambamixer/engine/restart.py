@@ -1,0 +1,57 @@
+"""Go on by itself where torchrun or Slurm starts a run again."""
+
+import os
+from pathlib import Path
+
+from mmengine.config import Config
+from mmengine.dist import is_main_process
+from mmengine.logging import print_log
+
+from .checkpoint_hook import INTERRUPTED
+from .storage import newest_complete
+
+RESTARTS = ('TORCHELASTIC_RESTART_COUNT', 'SLURM_RESTART_COUNT')
+"""Variables in which a launcher counts how often it has started a run again."""
+
+STARTED = '.started'
+"""File of the work folder that is as old as the run."""
+
+
+def is_restart() -> bool:
+    """Return whether a launcher started this run again, after a failure or a pause."""
+    return any(int(os.environ.get(name) or 0) > 0 for name in RESTARTS)
+
+
+def resume_if_restarted(config: Config) -> bool:
+    """Resume from the newest complete checkpoint that this run itself has written.
+
+    Checkpoints of earlier runs in the same folder are left alone: a run that failed
+    before its first one starts as it did at first.
+
+    Args:
+        config: `resume` and `load_from` are changed; its `work_dir` is the folder.
+
+    Returns:
+        Whether the run goes on so.
+    """
+    started = Path(config.work_dir) / STARTED
+    if not is_restart() or not started.exists():
+        if is_main_process():
+            started.parent.mkdir(parents=True, exist_ok=True)
+            started.touch()
+        return False
+    hook = (config.get('default_hooks') or {}).get('checkpoint') or {}
+    folder = Path(config.work_dir)
+    if hook.get('out_dir'):  # as MMEngine's hook has it
+        folder = Path(hook.out_dir, Path(config.work_dir).name)
+    template = hook.get('filename_tmpl')
+    names = [template] if template else ['epoch_{}.pth', 'iter_{}.pth']
+    patterns = [name.replace('{}', '*') for name in (*names, INTERRUPTED)]
+    since = started.stat().st_mtime_ns
+    path = newest_complete(folder, patterns, print_log, since)
+    if path is None:
+        print_log('restarted before the first checkpoint: starts as at first')
+        return False
+    print_log(f'restarted: resumes from {path}')
+    config.resume, config.load_from = True, path
+    return True
