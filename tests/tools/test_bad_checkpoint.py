@@ -185,7 +185,9 @@ def test_the_frameworks_own_tools_refuse_too(framework, own, configs, run, tmp_p
     module = pytest.importorskip(framework)
     tool = Path(module.__file__).parent / '.mim/tools/train.py'
     torch.save(renamed(own), tmp_path / 'x.pth')
-    args = [configs[framework], '--work-dir', 'run', '--cfg-options', 'load_from=x.pth']
+    still = 'dataloader.persistent_workers=False'  # mmpretrain's tool wants them
+    options = ['load_from=x.pth', f'train_{still}', f'val_{still}']
+    args = [configs[framework], '--work-dir', 'run', '--cfg-options', *options]
     output = run(tool, *args, cwd=tmp_path, fails=True)
     assert 'ValueError: x.pth does not fit this' in output
     assert 'in the model' in output
