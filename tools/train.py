@@ -30,9 +30,7 @@ from mmmambamixer.engine.start import open_data, train
 
 
 def parse_args() -> argparse.Namespace:
-    parser = run_parser(
-        __doc__.splitlines()[0], 'model.backbone.d_state=8 or "a=[1,2]"'
-    )
+    parser = run_parser(__doc__.splitlines()[0], 'model.backbone.d_state=8')
     parser.add_argument(
         '--resume',
         nargs='?',

@@ -1,6 +1,7 @@
 """Whether a config has the parts and numbers that a run needs, before it is built."""
 
 import inspect
+import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from importlib.util import find_spec
@@ -21,6 +22,12 @@ OTHERS = {
     'tta_model',
     'tta_pipeline',
     'model_wrapper_cfg',
+    'find_unused_parameters',
+    'sync_bn',
+    'compile',
+    'activation_checkpointing',
+    'efficient_conv_bn_eval',
+    'resource_limit',
 }
 """What else is read there."""
 ALIKE = 0.88
@@ -71,6 +78,38 @@ def check_names(config: Mapping) -> None:
             raise ValueError(
                 f"the config has '{key}', which nothing reads; did you mean "
                 f"'{close[0]}'? (A variable of your own needs another name.)"
+            )
+
+
+def check_option(config: Mapping, name: str) -> None:
+    """Raise ValueError if an option's name is a misspelt one, which nothing reads.
+
+    Args:
+        config: Before the option is merged.
+        name: Keys and places of lists, with dots between.
+    """
+    top, *rest = name.split('.')
+    if top not in config and top not in RUNNER | OTHERS:
+        raise ValueError(
+            f"--cfg-options has '{name}', but the config has no '{top}'"
+            + did_you_mean(top, [*config, *RUNNER, *OTHERS])
+        )
+    part = config.get(top)
+    for key in rest:
+        if isinstance(part, (list, tuple)) and key.isdecimal() and int(key) < len(part):
+            part = part[int(key)]
+        elif isinstance(part, Mapping) and key in part:
+            part = part[key]
+        else:
+            break
+    else:
+        return
+    if isinstance(part, Mapping) and 'type' not in part:  # types know their arguments
+        close = get_close_matches(key, part, n=1, cutoff=ALIKE)
+        if close and re.sub(r'\d', '', key) != re.sub(r'\d', '', close[0]):
+            raise ValueError(
+                f"--cfg-options has '{name}', but there is no '{key}'; did you mean "
+                f"'{close[0]}'?"
             )
 
 

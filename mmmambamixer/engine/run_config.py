@@ -14,8 +14,7 @@ import torch
 from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.registry import RUNNERS
 
-from ..suggestions import did_you_mean
-from .check_config import OTHERS, RUNNER
+from .check_config import check_option
 from .check_model import check_channels, check_preprocessor
 from .cpu_ranks import check_norms, join_ranks
 from .explain import explain, innermost
@@ -128,13 +127,7 @@ def merge_options(config: Config, options: Mapping | None) -> None:
         ValueError: If an option does not fit the config, or nothing would read it.
     """
     for name in options or {}:
-        top = name.split('.')[0]
-        if top not in config and top not in RUNNER | OTHERS:
-            known = [*config, *RUNNER, *OTHERS]
-            raise ValueError(
-                f"--cfg-options has '{name}', but the config has no '{top}'"
-                + did_you_mean(top, known)
-            )
+        check_option(config, name)
     try:
         config.merge_from_dict(dict(options or {}))
     except (AssertionError, KeyError, TypeError, IndexError) as error:

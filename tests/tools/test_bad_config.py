@@ -54,6 +54,7 @@ OPTIONS = [
     # what does not fit the config
     ('train_dataloade.batch_size=3', "no 'train_dataloade'; did you mean 'train_data"),
     ('train_dataloader.dataset.pipeline.9.type=Resize', 'Index 9 exceeds the length'),
+    ('env_cfg.cudnn_benchmar=1', "no 'cudnn_benchmar'; did you mean 'cudnn_benchmark"),
     ('load_except=head', 'load_except is for load_from, and there is none'),
 ]
 
@@ -124,6 +125,9 @@ def test_a_misspelt_section_of_a_file_is_refused(name, meant, configs):
 def test_variables_of_ones_own_are_fine(configs):
     config = load_config(configs['mmpretrain'])
     merge_options(config, {'tta_pipeline': [], 'load_except': ['head'], 'resize': 3})
+    merge_options(config, {'env_cfg.another': 1, 'train_pipeline.1.scale': 32})
+    merge_options(config, {'env_cfg.level1': 1})
+    merge_options(config, {'env_cfg.level2': 1})
     for name in ('num_classes', 'train_pipeline', 'norm_cfg', 'dataset_type'):
         config[name] = 3
     check_config(config, 'train')
