@@ -33,10 +33,10 @@ def backward(
     delta = torch.einsum('bglr,gdr->bgld', low, weight)
 
     def flat(x):  # (b, g, l, d) -> (b, g d, l), in the order of visit
-        return cross_scan(x, *size).transpose(2, 3).reshape(b, -1, l)
+        return cross_scan(x, *size).transpose(2, 3).flatten(1, 2)
 
-    def unflat(x):  # the inverse of `flat`, scan by scan
-        x = x.reshape(b, g, -1, l).transpose(2, 3)
+    def unflat(x):  # the inverse of `flat`, scan by scan; from (b, g, n, l) too
+        x = (x if x.dim() == 4 else x.unflatten(1, (g, d))).transpose(2, 3)
         return torch.cat(
             [
                 cross_merge(x[:, k : k + 1], routes[k : k + 1], height, width)[:, None]
