@@ -237,7 +237,7 @@ def test_other_files_are_refused(tmp_path, capsys):
     with pytest.raises(SystemExit, match='not converted: no checkpoint at'):
         convert_vmamba.main([str(path), dst])
     torch.save({'state_dict': {}}, path)
-    with pytest.raises(SystemExit, match='key `model`, .* it has the keys state_dict'):
+    with pytest.raises(SystemExit, match=r'key `model`, .* it has the keys state_dict'):
         convert_vmamba.main([str(path), dst])
     path.write_bytes(pickle.dumps(Attack()))
     with pytest.raises(SystemExit, match='may hold tensors and plain data only'):
