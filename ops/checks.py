@@ -63,6 +63,8 @@ def expect_bool(name: str, value: bool) -> None:
 
 def expect_integer(name: str, value: int) -> None:
     """Raise TypeError unless `value` is an integer, known or a symbol of a graph."""
+    if isinstance(value, Tensor) and torch.jit.is_tracing():  # sizes are tensors there
+        return
     if not isinstance(value, (int, torch.SymInt)):
         raise TypeError(f'{name} must be an integer, got {type(value).__name__}')
 

@@ -34,7 +34,7 @@ def saved(**content) -> bytes:
 @pytest.fixture
 def checkpoint(tmp_path) -> Path:
     path = tmp_path / 'epoch_1.pth'
-    write_file(path, *seal(saved(weights=torch.arange(300.0))))
+    write_file(path, seal(saved(weights=torch.arange(300.0))))
     return path
 
 
@@ -68,19 +68,19 @@ def test_a_stock_checkpoint_has_no_digest(tmp_path):
     torch.save({}, path, _use_new_zipfile_serialization=False)
     assert is_complete(path) is None
     with pytest.raises(ValueError, match=r'only what torch\.save writes'):
-        seal(b'no archive')
+        list(seal(b'no archive'))
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / 'file'
-    write_file(path, b'old')
+    write_file(path, [b'old'])
 
     def full(descriptor):
         raise OSError(28, 'No space left on device')
 
     monkeypatch.setattr('os.fsync', full)
     with pytest.raises(OSError, match='No space left'):
-        write_file(path, b'new')
+        write_file(path, [b'new'])
     assert path.read_bytes() == b'old'
     assert [p.name for p in tmp_path.iterdir()] == ['file']
 

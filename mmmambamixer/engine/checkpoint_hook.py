@@ -107,7 +107,7 @@ class SafeCheckpointHook(PlainCheckpointHook, CheckpointHook):
             )
             if is_main_process():
                 pointer = os.path.join(runner.work_dir, 'last_checkpoint')
-                write_file(pointer, self.last_ckpt.encode())
+                write_file(pointer, [self.last_ckpt.encode()])
         except OSError as error:
             raise TrainingStopped(
                 f'{self.last_ckpt} could not be written ({error}); the last complete '

@@ -7,6 +7,8 @@ the comment of that archive, so every reader of such files still reads it.
 import hashlib
 import os
 import re
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
@@ -26,8 +28,10 @@ SEALED = 'mmmambamixer.SealedBackend'
 """Name of the storage in `backend_args=dict(backend=...)`."""
 
 
-def seal(data: bytes) -> tuple[memoryview, bytes]:
-    """Return the bytes of an archive without its end, and its end with a digest.
+def seal(data: bytes) -> Iterator[bytes]:
+    """Yield the bytes of an archive without its end, then its end with a digest.
+
+    The digest is computed while the caller writes.
 
     Raises:
         ValueError: If `data` is no zip archive without a comment.
@@ -35,9 +39,12 @@ def seal(data: bytes) -> tuple[memoryview, bytes]:
     if data[-END:][:4] != b'PK\x05\x06' or data[-2:] != b'\0\0':
         raise ValueError('only what torch.save writes can get a digest')
     body, length = memoryview(data)[:-2], COMMENT.to_bytes(2, 'little')
-    digest = hashlib.sha256(body)
+    with ThreadPoolExecutor(1) as pool:
+        digest = pool.submit(hashlib.sha256, body)
+        yield body
+        digest = digest.result()
     digest.update(length)
-    return body, length + MARK + digest.hexdigest().encode()
+    yield length + MARK + digest.hexdigest().encode()
 
 
 def is_complete(path: str | os.PathLike) -> bool | None:
@@ -65,12 +72,12 @@ def is_complete(path: str | os.PathLike) -> bool | None:
     return comment[len(MARK) :].decode() == digest.hexdigest()
 
 
-def write_file(path: str | os.PathLike, *parts: bytes) -> None:
+def write_file(path: str | os.PathLike, parts: Iterable[bytes]) -> None:
     """Replace a file in one step: after a crash it is the old one or the new one.
 
     Args:
         path: The file; its folder is made where it is missing.
-        *parts: Its bytes, one after the other.
+        parts: Its bytes, one after the other.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -79,8 +86,8 @@ def write_file(path: str | os.PathLike, *parts: bytes) -> None:
         with open(unfinished, 'wb') as file:
             for part in parts:
                 file.write(part)
-            file.flush()
-            os.fsync(file.fileno())
+                file.flush()
+                os.fsync(file.fileno())
         os.replace(unfinished, path)
     except OSError:
         unfinished.unlink(missing_ok=True)
@@ -97,7 +104,7 @@ class SealedBackend(LocalBackend):
 
     def put(self, obj: bytes, filepath: str | os.PathLike) -> None:
         """Write a checkpoint with its digest, or not at all."""
-        write_file(filepath, *seal(obj))
+        write_file(filepath, seal(obj))
 
 
 register_backend(SEALED, SealedBackend, force=True)

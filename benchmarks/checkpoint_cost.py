@@ -1,0 +1,102 @@
+"""Time what a safe checkpoint costs beside MMEngine's own.
+
+    python benchmarks/checkpoint_cost.py
+
+Checkpoints of ViM2-T with the state of AdamW, written by `CheckpointHook` and by
+`SafeCheckpointHook` in turn into the same folder, each keeping one. Stock returns when
+the system has the bytes, ours when they are on the disk. Prints medians and the lowest
+and highest time, and writes benchmarks/results/checkpoint_cost.json.
+"""
+
+import argparse
+import json
+import os
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+import torch
+from mmengine.hooks import CheckpointHook
+from mmengine.model import BaseModel
+from mmengine.runner import Runner
+from report import environment
+from torch.utils.data import DataLoader
+
+from mmmambamixer import ViM2
+from mmmambamixer.engine import SafeCheckpointHook
+
+RESULTS = Path(__file__).parent / 'results' / 'checkpoint_cost.json'
+
+
+class Backbone(BaseModel):
+    """ViM2-T with a loss that gives every weight a gradient."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.backbone = ViM2(arch='tiny')
+
+    def forward(self, x, mode='tensor') -> dict:
+        return dict(loss=sum(value.square().mean() for value in self.parameters()))
+
+
+def make_runner(folder: str) -> Runner:
+    """Return a runner that has made one step, so that AdamW has its state."""
+    runner = Runner(
+        model=Backbone(),
+        work_dir=folder,
+        train_dataloader=DataLoader([dict(x=torch.zeros(1))]),
+        train_cfg=dict(by_epoch=True, max_epochs=1),
+        optim_wrapper=dict(optimizer=dict(type='AdamW', lr=1e-3)),
+        default_hooks=dict(checkpoint=None),
+        experiment_name='checkpoint_cost',
+        log_level='ERROR',
+    )
+    runner.train()
+    return runner
+
+
+def measure(folder: str, rounds: int) -> dict[str, list[float]]:
+    """Return the seconds of each save, by hook."""
+    runner, seconds = make_runner(folder), {}
+    hooks = [
+        kind(interval=1, max_keep_ckpts=1, out_dir=os.path.join(folder, kind.__name__))
+        for kind in (CheckpointHook, SafeCheckpointHook)
+    ]
+    for hook in hooks:
+        hook.before_train(runner)
+    for number in range(rounds + 1):
+        for hook in hooks:
+            os.sync()  # what the other one left to write
+            started = time.perf_counter()
+            hook._save_checkpoint_with_step(runner, number, dict(epoch=number))
+            taken = time.perf_counter() - started
+            if number:  # the first one warms up
+                seconds.setdefault(type(hook).__name__, []).append(taken)
+    return seconds
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--rounds', type=int, default=15)
+    parser.add_argument('--folder', help='where to write; by default the temporary one')
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=args.folder) as folder:
+        seconds = measure(folder, args.rounds)
+        (path,) = Path(folder).glob('Safe*/*/*.pth')
+        size = path.stat().st_size / 2**20
+    results = {
+        name: dict(median=median(taken), lowest=min(taken), highest=max(taken))
+        for name, taken in seconds.items()
+    }
+    stock, safe = (results[name]['median'] for name in results)
+    for name, values in results.items():
+        print(name, ', '.join(f'{key} {value:.3f} s' for key, value in values.items()))
+    print(f'{size:.0f} MiB, safe / stock {safe / stock:.2f}')
+    content = dict(environment(), mebibytes=size, rounds=args.rounds, seconds=results)
+    content['ratio'] = safe / stock
+    RESULTS.write_text(json.dumps(content, indent=1) + '\n')
+
+
+if __name__ == '__main__':
+    main()
