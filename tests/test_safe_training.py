@@ -14,6 +14,7 @@ from mmengine.dataset import DefaultSampler, InfiniteSampler
 from mmengine.runner import Runner
 from torch.utils.data import BatchSampler, DataLoader
 
+import mmmambamixer.compat  # noqa: F401  (safe loaders)
 from mmmambamixer.engine import (
     FiniteHook,
     InterruptionHook,
@@ -21,8 +22,9 @@ from mmmambamixer.engine import (
     SafeCheckpointHook,
     TrainingStopped,
 )
+from mmmambamixer.engine.newest import newest_complete
 from mmmambamixer.engine.replay import CountedBatches, Endless, SeededDataset, replayed
-from mmmambamixer.engine.storage import is_complete, newest_complete, seal, write_file
+from mmmambamixer.engine.storage import is_complete, seal, write_file
 
 
 def saved(**content) -> bytes:
@@ -92,11 +94,37 @@ def test_the_newest_complete_checkpoint_is_chosen(checkpoint):
     (folder / 'best_acc_epoch_3.pth').write_bytes(b'has no optimiser')
     assert newest_complete(folder, ['epoch_*.pth'], told.append) == str(checkpoint)
     (line,) = told
-    assert 'epoch_2.pth is passed over: it is damaged' in line
+    assert line.startswith('passed over: ')
+    assert 'epoch_2.pth is not a readable checkpoint, it is damaged' in line
     checkpoint.write_bytes(b'')
     with pytest.raises(TrainingStopped, match='none of the 2 checkpoints'):
         newest_complete(folder, ['epoch_*.pth'], told.append)
     assert newest_complete(folder, ['iter_*.pth'], told.append) is None
+
+
+def test_a_flipped_bit_in_a_stock_checkpoint_is_seen(tmp_path):
+    """Such a file has no digest; its archive lists checksums."""
+    data = bytearray(saved(weights=torch.arange(300.0)))
+    (tmp_path / 'epoch_1.pth').write_bytes(data)
+    assert newest_complete(tmp_path, ['epoch_*.pth'], print)
+    place = data.index(torch.arange(300.0).numpy().tobytes())
+    data[place + 77] ^= 1
+    (tmp_path / 'epoch_1.pth').write_bytes(data)
+    with pytest.raises(TrainingStopped, match='none of the 1 checkpoints'):
+        newest_complete(tmp_path, ['epoch_*.pth'], print)
+
+
+def test_stock_checkpoints_resume_where_unpickling_is_allowed(tmp_path, monkeypatch):
+    toy.run(tmp_path, epochs=1, runner_type=Runner)
+    assert is_complete(tmp_path / 'epoch_1.pth') is None
+    with pytest.raises(TrainingStopped, match='none of the 1 checkpoints'):
+        toy.run(tmp_path, epochs=2)
+    monkeypatch.setenv('MMMAMBAMIXER_UNPICKLE', '1')
+    runner = toy.run(tmp_path, epochs=2)
+    assert (runner.epoch, runner.iter) == (2, 12)
+    lines = (tmp_path / 'notes-0').read_text().splitlines()
+    trained = [line for line in lines if 'validation' not in line]
+    assert [int(line.split()[0]) for line in trained] == [*range(12)]
 
 
 def indices(batches) -> list:

@@ -9,9 +9,10 @@ from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 
 from ..registry import HOOKS
+from .newest import newest_complete
 from .plain_hook import PlainCheckpointHook
 from .stopped import TrainingStopped
-from .storage import SEALED, newest_complete, write_file
+from .storage import SEALED, write_file
 
 INTERRUPTED = 'interrupted_iter_{}.pth'
 """Name of what is saved between the intervals, when a run is told to stop."""

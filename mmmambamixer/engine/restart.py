@@ -8,7 +8,7 @@ from mmengine.dist import is_main_process
 from mmengine.logging import print_log
 
 from .checkpoint_hook import INTERRUPTED
-from .storage import newest_complete
+from .newest import newest_complete
 
 RESTARTS = ('TORCHELASTIC_RESTART_COUNT', 'SLURM_RESTART_COUNT')
 """Variables in which a launcher counts how often it has started a run again."""

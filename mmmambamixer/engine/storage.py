@@ -11,10 +11,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import torch
 from mmengine.fileio import LocalBackend, register_backend
-
-from .stopped import TrainingStopped
 
 END = 22
 """Bytes of a zip archive's last record without a comment; its last two are the
@@ -108,50 +105,3 @@ class SealedBackend(LocalBackend):
 
 
 register_backend(SEALED, SealedBackend, force=True)
-
-
-def newest_complete(
-    folder: str | os.PathLike, patterns: list[str], warn, since: int = 0
-) -> str | None:
-    """Return the newest checkpoint of a folder that can be resumed from.
-
-    Args:
-        folder: Folder of the checkpoints.
-        patterns: Glob patterns of their names.
-        warn: Called with one sentence for each newer one that is refused.
-        since: Older ones are left alone, nanoseconds of the clock of files.
-
-    Returns:
-        The path, or None if there is no checkpoint at all.
-
-    Raises:
-        TrainingStopped: If there are some and none is complete.
-    """
-    found = {path for pattern in patterns for path in Path(folder).glob(pattern)}
-    times = {path: path.stat().st_mtime_ns for path in found}
-    found = [path for path in found if times[path] >= since]
-    for path in sorted(found, key=times.get, reverse=True):
-        fault = damage(path)
-        if fault is None:
-            return str(path)
-        warn(f'{path} is passed over: {fault}')
-    if found:
-        raise TrainingStopped(
-            f'none of the {len(found)} checkpoints in {folder} is complete; to start '
-            'anew, remove them or leave out --resume'
-        )
-    return None
-
-
-def damage(path: str | os.PathLike) -> str | None:
-    """Return what is wrong with a checkpoint file, or None."""
-    complete = is_complete(path)
-    if complete:
-        return None
-    if complete is False:
-        return 'it is damaged, its bytes are not those that were written'
-    try:
-        torch.load(path, map_location='cpu', weights_only=True)
-    except Exception as error:  # torch raises many kinds for files that are none
-        return f'it does not load ({str(error).strip().splitlines()[0][:160]})'
-    return None

@@ -128,7 +128,7 @@ class Suites:
                 yield f'{kind}: not detected'
                 continue
             fault = self._verdict(folder, **settings)
-            if f'{name} is passed over' not in (folder / 'log-0').read_text():
+            if f'passed over: {folder / name}' not in (folder / 'log-0').read_text():
                 fault = 'the log does not name it'
             yield fault and f'{kind}: {fault}'
 
