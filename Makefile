@@ -2,6 +2,8 @@
 # make demo-det   the same with Mask R-CNN, on scenes of several digits
 # make demo-seg   the same with UperNet, on these scenes
 # make test       run the tests
+# make torture    kill, starve and damage runs, fuzz the ops, each again and again (hours)
+# make torture-quick   a few trials of each (minutes)
 # make wheel      build the wheel into dist/, without an index and reproducibly
 # They set up .venv first where it is missing; later calls find it complete.
 #
@@ -17,7 +19,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-det demo-seg test lint wheel clean
+.PHONY: help setup demo demo-det demo-seg test torture torture-quick lint wheel clean
 
 VENV ?= .venv
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -59,6 +61,15 @@ demo-det demo-seg: demo-%: setup
 test: setup
 	$(PY) -m pytest $(TESTS)
 
+torture: setup
+	$(PY) tests/torture/torture.py
+	$(PY) tests/torture/fuzz.py 100000
+	$(PY) tests/torture/sanitize.py 10000
+
+torture-quick: setup
+	$(PY) tests/torture/torture.py --quick
+	$(PY) tests/torture/fuzz.py 1000
+
 lint: setup
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
@@ -68,5 +79,5 @@ wheel: $(STAMPS)/tested
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info mmmambamixer/.mim
-	rm -rf work_dirs/demo{,-det,-seg} data/digits data/digit_scenes{,_4800}
+	rm -rf work_dirs/demo{,-det,-seg} data/digits data/{digit,crowded}_scenes
 	rm -f ops/_C.*

@@ -16,7 +16,8 @@ det)
 seg)
     config=configs/demo/upernet_vim2_scenes.py
     model='UperNet with a small ViM2 on scenes of digits (about 9 minutes on 2 cores)'
-    format='scenes --counts 4800 200' data=data/digit_scenes_4800 out=work_dirs/demo-seg
+    format='scenes --counts 4400 200 --digits 5 9' data=data/crowded_scenes
+    out=work_dirs/demo-seg
     metrics='mIoU aAcc' ;;
 *)
     echo "usage: tools/demo.sh digits | det | seg, got '${1:-}'" >&2

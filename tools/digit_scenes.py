@@ -17,7 +17,7 @@ MIN_SIZE = 48
 """Side of the smallest scene, pixels: its smallest digits still have 12."""
 
 DIGITS = (2, 4)
-"""Fewest and most digits of a scene."""
+"""Fewest and most digits of a scene, where nothing else is asked for."""
 
 HEIGHTS = (0.25, 0.55)
 """Smallest and largest height of a digit, as a part of the scene's."""
@@ -45,7 +45,11 @@ class Scene:
 
 
 def draw_scene(
-    digits: np.ndarray, indices: np.ndarray, size: int, generator: RandomState
+    digits: np.ndarray,
+    indices: np.ndarray,
+    size: int,
+    generator: RandomState,
+    many: tuple[int, int] = DIGITS,
 ) -> Scene:
     """Draw some of the digits, later ones over earlier ones.
 
@@ -56,11 +60,12 @@ def draw_scene(
         indices: Those that may be drawn.
         size: Side of the scene, pixels.
         generator: Source of everything random.
+        many: Fewest and most digits to place.
     """
     image, brightness = draw_ground(size, generator)
     owner = np.full((size, size), -1, np.int8)
     sources, areas = [], []
-    fewest, most = DIGITS
+    fewest, most = many
     for source in generator.choice(indices, generator.randint(fewest, most + 1), False):
         height = int(size * np.exp(generator.uniform(*np.log(HEIGHTS))))
         ink = enlarge(digits[source], height)

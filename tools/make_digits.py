@@ -90,7 +90,12 @@ def write_classes(out: Path, test_share: float, seed: int) -> None:
 
 
 def write_scenes(
-    out: Path, test_share: float, seed: int, counts: tuple[int, int], size: int
+    out: Path,
+    test_share: float,
+    seed: int,
+    counts: tuple[int, int],
+    digits: tuple[int, int],
+    size: int,
 ) -> None:
     """Write `train` and `test`, `labels` and `annotations` of scenes.
 
@@ -99,6 +104,8 @@ def write_scenes(
         test_share: Part of the digits that only test scenes may show, in (0, 1).
         seed: Decides which these are, and everything in the scenes.
         counts: Scenes for training and for the test.
+        digits: Fewest and most digits of a scene for training; those of the test have
+            `digit_scenes.DIGITS`.
         size: Side of a scene, pixels.
     """
     from digit_scenes import DIGITS, MIN_SIZE, draw_scene, write_part  # + pycocotools
@@ -107,19 +114,26 @@ def write_scenes(
         raise ValueError(f'each part needs a scene or more, got {counts}')
     if size < MIN_SIZE:
         raise ValueError(f'scenes are {MIN_SIZE} pixels wide or more, got {size}')
-    digits, labels = load()
+    if not 1 <= digits[0] <= digits[1]:
+        raise ValueError(f'--digits are the fewest, at least 1, and the most: {digits}')
+    images, labels = load()
     parts = split(labels, test_share, seed)
+    many = dict(zip(parts, (digits, DIGITS), strict=True))
     for name, indices in parts.items():
-        if len(indices) < DIGITS[1]:
+        if len(indices) < many[name][1]:
             raise ValueError(
-                f'scenes need {DIGITS[1]} digits or more to choose from, the test '
+                f'scenes need {many[name][1]} digits or more to choose from, the test '
                 f'share {test_share} leaves {len(indices)} for {name}'
             )
     with complete_folder(out) as folder:
         for part, (name, indices) in enumerate(parts.items()):
             scenes = [
                 draw_scene(
-                    digits, indices, size, np.random.RandomState([seed, part, i])
+                    images,
+                    indices,
+                    size,
+                    np.random.RandomState([seed, part, i]),
+                    many[name],
                 )
                 for i in range(counts[part])
             ]
@@ -149,6 +163,14 @@ def parse_args(parser: argparse.ArgumentParser) -> argparse.Namespace:
         metavar=('TRAIN', 'TEST'),
         default=(1600, 200),
         help='scenes for training and for the test',
+    )
+    scenes.add_argument(
+        '--digits',
+        type=int,
+        nargs=2,
+        metavar=('FEWEST', 'MOST'),
+        default=(2, 4),
+        help='digits of a scene for training; a test scene has 2 to 4',
     )
     scenes.add_argument('--size', type=int, default=128, help='side in pixels')
     return parser.parse_args()

@@ -120,6 +120,11 @@ class SafeCheckpointHook(PlainCheckpointHook, CheckpointHook):
         backend, self.file_backend = self.file_backend, Later(self.file_backend)
         try:
             super()._save_best_checkpoint(runner, metrics)
+        except OSError as error:
+            raise TrainingStopped(
+                f'the best checkpoint could not be written ({error}); the last '
+                f'complete one is {self.last_ckpt or "none"}'
+            ) from error
         finally:
             later, self.file_backend = self.file_backend, backend
         for path in later.removed:

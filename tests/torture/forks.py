@@ -124,6 +124,12 @@ def kill(children: list[int], number: int = signal.SIGKILL) -> None:
             os.kill(child, number)
 
 
+def children_of(process: int) -> list[int]:
+    """Return the processes that a process has started."""
+    listed = Path(f'/proc/{process}/task/{process}/children').read_text()
+    return [int(number) for number in listed.split()]
+
+
 def final_state(runner) -> dict:
     """Return what has to be equal in the end."""
     (ema,) = (hook for hook in runner.hooks if hasattr(hook, 'ema_model'))

@@ -99,11 +99,11 @@ class Note(Hook):
         self._write(runner.iter, outputs['loss'].detach(), samples)
 
     def after_val_epoch(self, runner, metrics=None) -> None:
-        self._write(runner.iter, metrics['error'], ['validation'])
+        self._write(f'validation-{runner.iter}', metrics['error'], [])
 
-    def _write(self, iteration: int, number: float, samples: list) -> None:
+    def _write(self, place: int | str, number: float, samples: list) -> None:
         with open(f'{self.path}-{get_rank()}', 'a') as file:
-            file.write(f'{iteration} {float(number).hex()} {samples}\n')
+            file.write(f'{place} {float(number).hex()} {samples}\n')
 
 
 class Poison:
