@@ -15,7 +15,7 @@ det)
     metrics='coco/bbox_mAP_50 coco/segm_mAP_50' ;;
 seg)
     config=configs/demo/upernet_vim2_scenes.py
-    model='UperNet with a small ViM2 on scenes of digits (about 9 minutes on 2 cores)'
+    model='UperNet with a small ViM2 on scenes of digits (about 7 minutes on 2 cores)'
     format='scenes --counts 4400 200 --digits 5 9' data=data/crowded_scenes
     out=work_dirs/demo-seg
     metrics='mIoU aAcc' ;;
