@@ -1,6 +1,7 @@
 """Scenes of digits: masks, label maps and boxes agree, stock data sets read them."""
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ pytest.importorskip('sklearn')
 rle = pytest.importorskip('pycocotools.mask')
 TOOLS = Path(__file__).parents[1] / 'tools'
 COUNTS = dict(train=6, test=4)
+MANY = (5, 6)
+"""Fewest and most digits of a scene for training."""
 SIZE = 64
 CLASSES = tuple('0123456789')
 
@@ -29,7 +32,7 @@ def tools():
 @pytest.fixture(scope='module')
 def data(tools, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp('scenes')
-    tools[0].write_scenes(out, 0.2, 1, tuple(COUNTS.values()), SIZE)
+    tools[0].write_scenes(out, 0.2, 1, tuple(COUNTS.values()), MANY, SIZE)
     return out
 
 
@@ -57,15 +60,24 @@ def test_folders_hold_images_labels_and_annotations(data):
     }
 
 
+def test_training_scenes_may_be_crowded(tools, data):
+    for part, (fewest, most) in (('train', MANY), ('test', tools[1].DIGITS)):
+        shown = Counter(a['image_id'] for a in annotations(data, part)['annotations'])
+        assert max(shown.values()) <= most
+        if part == 'train':
+            assert max(shown.values()) > tools[1].DIGITS[1]
+            assert sum(shown.values()) / len(shown) > fewest - 1  # some find no place
+
+
 def test_the_same_call_writes_the_same_bytes(tools, data, tmp_path):
     (tmp_path / 'train').mkdir()
     (tmp_path / 'train/old.png').touch()  # goes, the rest of the folder stays
     (tmp_path / 'notes.txt').touch()
-    tools[0].write_scenes(tmp_path, 0.2, 1, tuple(COUNTS.values()), SIZE)
+    tools[0].write_scenes(tmp_path, 0.2, 1, tuple(COUNTS.values()), MANY, SIZE)
     found = content(tmp_path)
     assert found.pop('notes.txt') == b''
     assert found == content(data)
-    tools[0].write_scenes(tmp_path, 0.2, 2, tuple(COUNTS.values()), SIZE)
+    tools[0].write_scenes(tmp_path, 0.2, 2, tuple(COUNTS.values()), MANY, SIZE)
     assert content(tmp_path)['train/0001.png'] != found['train/0001.png']
 
 
@@ -190,14 +202,18 @@ def test_mmseg_reads_the_label_maps(data):
 
 
 @pytest.mark.parametrize(
-    ('share', 'counts', 'size', 'message'),
+    ('share', 'counts', 'many', 'size', 'message'),
     [
-        (0.2, (0, 4), 64, r'each part needs a scene or more, got \(0, 4\)'),
-        (0.2, (4, 4), 40, 'scenes are 48 pixels wide or more, got 40'),
-        (0.001, (4, 4), 64, 'digits or more .* share 0.001 leaves 0 for test'),
+        (0.2, (0, 4), (2, 4), 64, r'each part needs a scene or more, got \(0, 4\)'),
+        (0.2, (4, 4), (2, 4), 40, 'scenes are 48 pixels wide or more, got 40'),
+        (0.001, (4, 4), (2, 4), 64, 'digits or more .* 0.001 leaves 0 for test'),
+        (0.2, (4, 4), (0, 4), 64, r'the fewest, at least 1, and the most: \(0, 4\)'),
+        (0.2, (4, 4), (5, 4), 64, r'at least 1, and the most: \(5, 4\)'),
     ],
 )
-def test_refuses_what_gives_no_scenes(tools, tmp_path, share, counts, size, message):
+def test_refuses_what_gives_no_scenes(
+    tools, tmp_path, share, counts, many, size, message
+):
     with pytest.raises(ValueError, match=message):
-        tools[0].write_scenes(tmp_path, share, 1, counts, size)
+        tools[0].write_scenes(tmp_path, share, 1, counts, many, size)
     assert not list(tmp_path.iterdir())
