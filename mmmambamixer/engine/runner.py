@@ -1,5 +1,8 @@
 """MMEngine's runner for runs that may be killed, stopped or spoilt at any moment."""
 
+import time
+import traceback
+
 import torch.distributed as dist
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.registry import RUNNERS
@@ -49,20 +52,28 @@ class SafeRunner(Runner):
                 checkpoint that cannot be written, a process that died or hangs.
         """
         try:
-            return super().train()
-        except RuntimeError as error:
+            try:
+                return super().train()
+            except (ConnectionError, EOFError):
+                time.sleep(1)  # torch raises when it hears that a worker died: now
+                raise
+        except (RuntimeError, ConnectionError, EOFError) as error:
             if (lost := lost_process(error)) is None:
                 raise
             saved = self.message_hub.runtime_info.get('last_ckpt')
+            told = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise TrainingStopped(
-                f'{lost}: {str(error).strip().splitlines()[0]}; last checkpoint: '
-                f'{saved or "none yet"}'
+                f'{lost} ({told}); last checkpoint: {saved or "none yet"}'
             ) from error
 
 
-def lost_process(error: RuntimeError) -> str | None:
+def lost_process(error: Exception) -> str | None:
     """Return which process an error tells of that is gone, or None."""
-    if 'DataLoader worker' in str(error):
+    frames = traceback.extract_tb(error.__traceback__)
+    cut_off = isinstance(error, (ConnectionError, EOFError)) and any(
+        'multiprocessing' in frame.filename for frame in frames
+    )
+    if cut_off or 'DataLoader worker' in str(error):
         return 'a process that loads data died'
     if isinstance(error, dist.DistError) or 'gloo' in str(error):
         return 'another process of this run died or does not answer'
