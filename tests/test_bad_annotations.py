@@ -92,10 +92,22 @@ WARNED = [
 ]
 
 
+@pytest.fixture
+def said(monkeypatch) -> list[str]:
+    """What is logged."""
+    lines = []
+
+    def note(text, *args, **kwargs):
+        lines.append(text)
+
+    monkeypatch.setattr('mmmambamixer.engine.check_coco.print_log', note)
+    return lines
+
+
 @pytest.mark.parametrize(('content', 'text'), WARNED)
-def test_what_mmdet_changes_is_said(content, text, capfd):
+def test_what_mmdet_changes_is_said(content, text, said):
     check_annotations(content, 'a.json')
-    assert f'a.json: {text}' in ''.join(capfd.readouterr())
+    assert f'a.json: {text}' in ''.join(said)
 
 
 FINE = [
@@ -108,9 +120,9 @@ FINE = [
 
 
 @pytest.mark.parametrize('content', FINE)
-def test_what_is_right_is_silent(content, capfd):
+def test_what_is_right_is_silent(content, said):
     check_annotations(content, 'a.json')
-    assert not ''.join(capfd.readouterr())
+    assert not said
 
 
 def test_mmdet_reads_through_the_check(tmp_path):

@@ -158,7 +158,7 @@ def test_only_matrices_and_convolutions_decay(name):
     for key, group in found.items():
         kept = key.endswith(('.A_log', '.D', '.dt_bias', '.bias'))
         kept = kept or group['params'][0].dim() == 1  # norms, averaging weights
-        rate = 0 if kept else config.optim_wrapper.optimizer.weight_decay
+        rate = 0 if kept else config.optim_wrapper.optimizer.get('weight_decay', 0)
         assert group['weight_decay'] == rate, key
 
 

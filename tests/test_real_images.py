@@ -28,7 +28,7 @@ val_dataloader = dict(batch_size=1, dataset=dict(data_root={data!r}, data_prefix
 test_dataloader = val_dataloader
 optim_wrapper = dict(optimizer=dict(lr=5e-3))
 param_scheduler = []
-epochs = 8
+epochs = 12
 train_cfg = dict(max_epochs=epochs, val_interval=epochs)
 default_hooks = dict(logger=dict(interval=4), checkpoint=dict(interval=epochs))
 """
@@ -51,5 +51,5 @@ def test_a_small_network_learns_from_photographs(tmp_path):
     (log,) = (tmp_path / 'run').glob('*/vis_data/scalars.json')
     lines = [json.loads(line) for line in log.open()]
     losses = [line['loss'] for line in lines if 'loss' in line]
-    assert losses[-1] < losses[0] - 0.1
+    assert sum(losses[-4:]) / 4 < sum(losses[:4]) / 4 - 0.1
     assert 0 <= lines[-1]['accuracy/top1'] <= 100  # 32 images, each of its own size
