@@ -120,7 +120,7 @@ custom_imports = dict(
 custom_hooks = [dict(type='Die')]
 train_dataloader = dict(num_workers=0, persistent_workers=False, batch_size=64)
 train_cfg = dict(by_epoch=True, max_epochs=2)
-default_hooks = dict(checkpoint=dict(max_keep_ckpts=-1))
+default_hooks = dict(checkpoint=dict(interval=1, max_keep_ckpts=-1))
 """
 DIE = """
 import os
