@@ -101,6 +101,15 @@ def writes_its_input(scan, u, **rest):
     return result
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """The fuzzer runs on one thread, and some calls again on two."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 def depends_on_threads(scan, u, **rest):
     y, h = scan(u, **rest)
     return y * (1 + 2e-7 * (torch.get_num_threads() - 1)), h
