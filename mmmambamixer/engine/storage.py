@@ -60,13 +60,22 @@ def is_complete(path: str | os.PathLike) -> bool | None:
             whole = tail[-END:][:4] == b'PK\x05\x06'  # ends as one without a comment
             old = size and file.read(2) != b'PK'  # no archive: older than torch 1.6
             return None if whole or old else False
-        file.seek(0)
-        digest, left = hashlib.sha256(), size - COMMENT
-        while left:
-            block = file.read(min(BLOCK, left))
+    return comment[len(MARK) :].decode() == sha256_of(path, size - COMMENT)
+
+
+def sha256_of(path: str | os.PathLike, size: int) -> str:
+    """Return the SHA-256 of the first bytes of a file, 64 hex digits.
+
+    Args:
+        path: The file.
+        size: How many bytes.
+    """
+    digest = hashlib.sha256()
+    with open(path, 'rb') as file:
+        while block := file.read(min(BLOCK, size)):
             digest.update(block)
-            left -= len(block)
-    return comment[len(MARK) :].decode() == digest.hexdigest()
+            size -= len(block)
+    return digest.hexdigest()
 
 
 def write_file(path: str | os.PathLike, parts: Iterable[bytes]) -> None:
