@@ -64,14 +64,46 @@ def test_a_job_that_was_not_restarted_begins_anew(config, monkeypatch):
 
 
 def test_checkpoints_may_lie_elsewhere(config, tmp_path, monkeypatch):
-    hook = dict(out_dir=str(tmp_path / 'elsewhere'), filename_tmpl='at_{}.pth')
+    hook = dict(out_dir=str(tmp_path / 'elsewhere'), filename_tmpl='at[0]_{}.pth')
     config.default_hooks = dict(checkpoint=hook)
     assert not resume_if_restarted(config)
     folder = tmp_path / 'elsewhere' / 'run'
     folder.mkdir(parents=True)
-    own = save(folder / 'at_7.pth')
+    own = save(folder / 'at[0]_7.pth')
     monkeypatch.setenv('TORCHELASTIC_RESTART_COUNT', '2')
     assert resume_if_restarted(config) and config.load_from == own
+
+
+def test_a_folder_that_is_the_work_folder_by_another_name(config, monkeypatch):
+    """The runner knows the whole path only, so the two differ for it."""
+    monkeypatch.chdir(Path(config.work_dir).parent)
+    config.work_dir = 'run'
+    config.default_hooks = dict(checkpoint=dict(out_dir='run'))
+    assert not resume_if_restarted(config)
+    Path('run/run').mkdir()
+    own = save(Path('run/run/epoch_1.pth'))
+    monkeypatch.setenv('TORCHELASTIC_RESTART_COUNT', '1')
+    assert resume_if_restarted(config) and config.load_from == own
+
+
+def test_a_restart_without_a_run_says_so(config, monkeypatch, capsys):
+    monkeypatch.setenv('TORCHELASTIC_RESTART_COUNT', '1')
+    assert not resume_if_restarted(config)
+    told = f'restarted, but no run began in {config.work_dir}: starts anew'
+    assert told in capsys.readouterr().out
+
+
+def test_on_remote_storage_the_pointer_decides(config, monkeypatch):
+    config.default_hooks = dict(checkpoint=dict(out_dir='s3://bucket'))
+    assert not resume_if_restarted(config)
+    monkeypatch.setenv('TORCHELASTIC_RESTART_COUNT', '1')
+    assert not resume_if_restarted(config)
+    pointer = Path(config.work_dir) / 'last_checkpoint'
+    pointer.write_text('s3://bucket/run/epoch_3.pth')
+    assert resume_if_restarted(config)
+    assert config.load_from == 's3://bucket/run/epoch_3.pth'
+    os.utime(pointer, (0, 0))  # of an earlier run
+    assert not resume_if_restarted(config)
 
 
 STUB = '#!/usr/bin/env bash\necho "$(basename "$0") $*" >> "$CALLS"\n'

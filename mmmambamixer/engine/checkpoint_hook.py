@@ -39,15 +39,12 @@ class SafeCheckpointHook(PlainCheckpointHook, CheckpointHook):
 
     def before_run(self, runner: Runner) -> None:
         """Choose what an automatic resume starts from."""
-        folder = folder_of(self, runner)
+        folder = folder_of(self.out_dir, runner.work_dir)
         if not runner._resume or runner._load_from or '://' in folder:
             return
         chosen = [None]
         if is_main_process():
-            patterns = [
-                escape(template).replace('{}', '*')
-                for template in (self.filename_tmpl, INTERRUPTED)
-            ]
+            patterns = patterns_of(self.filename_tmpl)
             chosen = [newest_complete(folder, patterns, runner.logger.warning)]
         broadcast_object_list(chosen)
         runner._load_from = chosen[0]
@@ -166,8 +163,13 @@ def share_buffers(runner: Runner) -> None:
             broadcast(buffer)
 
 
-def folder_of(hook: CheckpointHook, runner: Runner) -> str:
-    """Return where a hook keeps its checkpoints, before it has been told so itself."""
-    if hook.out_dir is None or hook.out_dir == runner.work_dir:
-        return runner.work_dir
-    return os.path.join(hook.out_dir, os.path.basename(runner.work_dir.rstrip(os.sep)))
+def folder_of(out_dir: str | None, work_dir: str) -> str:
+    """Return where a hook keeps its checkpoints, as MMEngine has it."""
+    if out_dir is None or out_dir == work_dir:
+        return work_dir
+    return os.path.join(out_dir, os.path.basename(work_dir.rstrip(os.sep)))
+
+
+def patterns_of(*templates: str) -> list[str]:
+    """Return glob patterns of the checkpoints that a run can go on from."""
+    return [escape(name).replace('{}', '*') for name in (*templates, INTERRUPTED)]

@@ -7,7 +7,7 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.logging import print_log
 
-from .checkpoint_hook import INTERRUPTED
+from .checkpoint_hook import folder_of, patterns_of
 from .newest import newest_complete
 
 RESTARTS = ('TORCHELASTIC_RESTART_COUNT', 'SLURM_RESTART_COUNT')
@@ -36,22 +36,40 @@ def resume_if_restarted(config: Config) -> bool:
     """
     started = Path(config.work_dir) / STARTED
     if not is_restart() or not started.exists():
+        if is_restart():
+            print_log(f'restarted, but no run began in {config.work_dir}: starts anew')
         if is_main_process():
             started.parent.mkdir(parents=True, exist_ok=True)
             started.touch()
         return False
-    hook = (config.get('default_hooks') or {}).get('checkpoint') or {}
-    folder = Path(config.work_dir)
-    if hook.get('out_dir'):  # as MMEngine's hook has it
-        folder = Path(hook.out_dir, Path(config.work_dir).name)
-    template = hook.get('filename_tmpl')
-    names = [template] if template else ['epoch_{}.pth', 'iter_{}.pth']
-    patterns = [name.replace('{}', '*') for name in (*names, INTERRUPTED)]
-    since = started.stat().st_mtime_ns
-    path = newest_complete(folder, patterns, print_log, since)
+    path = newest_of_run(config, since=started.stat().st_mtime_ns)
     if path is None:
         print_log('restarted before the first checkpoint: starts as at first')
         return False
     print_log(f'restarted: resumes from {path}')
     config.resume, config.load_from = True, path
     return True
+
+
+def newest_of_run(config: Config, since: int) -> str | None:
+    """Return the newest complete checkpoint that is not older than a run, or None.
+
+    On remote storage it is the one that `last_checkpoint` names.
+
+    Args:
+        config: Of the run.
+        since: When the run began, nanoseconds of the clock of files.
+
+    Raises:
+        TrainingStopped: If there are some and none is complete.
+    """
+    hook = (config.get('default_hooks') or {}).get('checkpoint') or {}
+    work_dir = os.path.abspath(config.work_dir)  # as the runner has it
+    folder = folder_of(hook.get('out_dir'), work_dir)
+    if '://' in folder:
+        pointer = Path(work_dir) / 'last_checkpoint'
+        own = pointer.exists() and pointer.stat().st_mtime_ns >= since
+        return pointer.read_text() if own else None
+    template = hook.get('filename_tmpl')
+    names = [template] if template else ['epoch_{}.pth', 'iter_{}.pth']
+    return newest_complete(folder, patterns_of(*names), print_log, since)
