@@ -94,7 +94,7 @@ def write_scenes(
     test_share: float,
     seed: int,
     counts: tuple[int, int],
-    digits: tuple[int, int],
+    digits: tuple[int, int] | None,
     size: int,
 ) -> None:
     """Write `train` and `test`, `labels` and `annotations` of scenes.
@@ -104,8 +104,8 @@ def write_scenes(
         test_share: Part of the digits that only test scenes may show, in (0, 1).
         seed: Decides which these are, and everything in the scenes.
         counts: Scenes for training and for the test.
-        digits: Fewest and most digits of a scene for training; those of the test have
-            `digit_scenes.DIGITS`.
+        digits: Fewest and most digits of a scene for training; if None as many as
+            those of the test have, `digit_scenes.DIGITS`.
         size: Side of a scene, pixels.
     """
     from digit_scenes import DIGITS, MIN_SIZE, draw_scene, write_part  # + pycocotools
@@ -114,6 +114,7 @@ def write_scenes(
         raise ValueError(f'each part needs a scene or more, got {counts}')
     if size < MIN_SIZE:
         raise ValueError(f'scenes are {MIN_SIZE} pixels wide or more, got {size}')
+    digits = digits or DIGITS
     if not 1 <= digits[0] <= digits[1]:
         raise ValueError(f'--digits are the fewest, at least 1, and the most: {digits}')
     images, labels = load()
@@ -169,8 +170,7 @@ def parse_args(parser: argparse.ArgumentParser) -> argparse.Namespace:
         type=int,
         nargs=2,
         metavar=('FEWEST', 'MOST'),
-        default=(2, 4),
-        help='digits of a scene for training; a test scene has 2 to 4',
+        help='digits of a scene for training; without it as many as in a test scene',
     )
     scenes.add_argument('--size', type=int, default=128, help='side in pixels')
     return parser.parse_args()
