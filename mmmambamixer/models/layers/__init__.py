@@ -2,6 +2,7 @@
 
 from .channel_mixer import MLP, SelectiveChannelMixer
 from .drop_path import DropPath
+from .linear_path import LinearPath
 from .patch import ImageStem, PatchMerging
 from .s6 import S6, GridS6
 from .stage import MixerUnit, Stage
@@ -14,6 +15,7 @@ __all__ = [
     'DropPath',
     'GridS6',
     'ImageStem',
+    'LinearPath',
     'MixerUnit',
     'PatchMerging',
     'SelectiveChannelMixer',

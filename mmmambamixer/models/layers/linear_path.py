@@ -1,0 +1,176 @@
+"""A linear map from look-back to horizon, fitted in closed form."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from .ridge import (
+    CENTRES,
+    PENALTIES,
+    SHRINKAGES,
+    RidgeFit,
+    centre_weights,
+    fit_ridge,
+    used_windows,
+    window_statistics,
+)
+
+
+class LinearPath(nn.Module):
+    """Forecast `y = W^T (x - c) + c`, with `c` the centre of the look-back `x`.
+
+    Shapes: `(b, t, m) -> (b, h, m)`: b windows, t look-back, m variates, h horizon. The
+    weight starts as 0, so that the path repeats the centre. A map without a bias
+    commutes with the scale of an instance normalisation.
+
+    Args:
+        look_back: t, in rows.
+        horizon: h, in rows.
+        variates: m, for one map a variate; None for one map that all share.
+        centre: 'mean' or 'last' value of the look-back, or 'auto': the one with the
+            lower validation error, which `fit` chooses ('mean' before).
+        trainable: Whether training changes the weight.
+
+    Attributes:
+        weight: `(t, h)`, or `(m, t, h)`; a parameter.
+        centre_weights: `(t,)`; the centre is their product with a look-back. A buffer,
+            so that a checkpoint holds what `fit` chose.
+
+    Raises:
+        ValueError: If a size is not positive or `centre` is none of the three.
+
+    Differs from the paper: it has no linear path; TSM2 with it is not the paper's.
+    """
+
+    def __init__(
+        self,
+        *,
+        look_back: int,
+        horizon: int,
+        variates: int | None = None,
+        centre: str = 'mean',
+        trainable: bool = False,
+    ) -> None:
+        super().__init__()
+        sizes = dict(look_back=look_back, horizon=horizon, variates=variates)
+        for name, size in sizes.items():
+            if size is not None and size < 1:
+                raise ValueError(f'{name} is at least 1, got {size}')
+        if centre not in (*CENTRES, 'auto'):
+            raise ValueError(f"centre is 'mean', 'last' or 'auto', got {centre!r}")
+        self.look_back, self.horizon, self.variates = look_back, horizon, variates
+        self.centre = centre
+        shape = (
+            (look_back, horizon) if variates is None else (variates, look_back, horizon)
+        )
+        self.weight = nn.Parameter(torch.zeros(shape), requires_grad=trainable)
+        start = 'mean' if centre == 'auto' else centre
+        values = torch.from_numpy(centre_weights(look_back, start)).float()
+        self.register_buffer('centre_weights', values)
+
+    def extra_repr(self) -> str:
+        return (
+            f'look_back={self.look_back}, horizon={self.horizon}, '
+            f'variates={self.variates}, centre={self.centre!r}'
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        centre = (x * self.centre_weights[:, None]).sum(1, keepdim=True)  # (b, 1, m)
+        if self.variates is None:
+            mapped = torch.einsum('btm,th->bhm', x - centre, self.weight)
+        else:
+            mapped = torch.einsum('btm,mth->bhm', x - centre, self.weight)
+        return mapped + centre
+
+    @torch.no_grad()
+    def fit(
+        self,
+        train: NDArray,
+        val: NDArray,
+        *,
+        train_scored: NDArray | None = None,
+        train_sound: NDArray | None = None,
+        val_scored: NDArray | None = None,
+        penalties: Sequence[float] = PENALTIES,
+        shrinkages: Sequence[float] = SHRINKAGES,
+    ) -> dict:
+        """Set the weight in closed form from every window of two splits.
+
+        Args:
+            train: Scaled rows of the train split, gaps filled, `(n, m)`.
+            val: Scaled rows of the val split with the look-back before it, `(n', m)`.
+            train_scored: Cells that count as targets, `(n, m)` bool; a window with
+                another one in its target is left out, a variate at a time.
+            train_sound: Cells that may stand in a look-back, `(n, m)` bool, likewise.
+            val_scored: As `train_scored`, `(n', m)` bool.
+            penalties: Values of lambda to choose from by validation.
+            shrinkages: Values of mu to choose from, with one map a variate.
+
+        Returns:
+            Plain data: `centre`, `penalty`, `shrinkage`, `val_mse`, and the numbers of
+            windows times variates `train_windows`, `val_windows`.
+
+        Raises:
+            ValueError: If the rows are no table of `variates`, or too few for a window.
+        """
+        splits = {
+            'train': (train, train_scored, train_sound),
+            'val': (val, val_scored, None),
+        }
+        chosen: RidgeFit | None = None
+        for centre in CENTRES if self.centre == 'auto' else (self.centre,):
+            statistics = {
+                split: self._statistics(split, *parts, centre)
+                for split, parts in splits.items()
+            }
+            fit = fit_ridge(
+                statistics['train'],
+                statistics['val'],
+                centre=centre,
+                penalties=penalties,
+                shrinkages=None if self.variates is None else shrinkages,
+            )
+            if chosen is None or fit.val_mse < chosen.val_mse:
+                chosen = fit
+        self.weight.copy_(torch.from_numpy(chosen.weight))
+        weights = centre_weights(self.look_back, chosen.centre)
+        self.centre_weights.copy_(torch.from_numpy(weights))
+        return dict(
+            centre=chosen.centre,
+            penalty=chosen.penalty,
+            shrinkage=chosen.shrinkage,
+            val_mse=chosen.val_mse,
+            train_windows=sum(one.windows for one in statistics['train']),
+            val_windows=sum(one.windows for one in statistics['val']),
+        )
+
+    def _statistics(self, split, rows, scored, sound, centre) -> list:
+        rows = np.asarray(rows)
+        if rows.ndim != 2 or self.variates not in (None, rows.shape[1]):
+            raise ValueError(
+                f'the {split} rows are (rows, {self.variates or "variates"}), '
+                f'got {rows.shape}'
+            )
+        count, variates = rows.shape
+        needed = self.look_back + self.horizon
+        if count < needed:
+            raise ValueError(
+                f'a window takes {needed} rows (look-back {self.look_back} and horizon '
+                f'{self.horizon}), and the {split} split has {count}'
+            )
+        used = used_windows(
+            count, variates, self.look_back, self.horizon, scored=scored, sound=sound
+        )
+        return [
+            window_statistics(
+                rows[:, variate],
+                self.look_back,
+                self.horizon,
+                centre=centre,
+                used=used[:, variate],
+            )
+            for variate in range(variates)
+        ]

@@ -1,0 +1,303 @@
+"""Ridge regression from the look-back to the horizon, over every window of a series.
+
+Letters in shapes: n rows of a series, m variates, t look-back, h horizon, w windows
+(`n - t - h + 1`, at stride 1).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+CENTRES = ('mean', 'last')
+PENALTIES = (1e1, 1e2, 1e3, 1e4, 1e5, 1e6)
+SHRINKAGES = (1e2, 1e3, 1e4, 1e5, 1e6, np.inf)
+
+
+@dataclass(frozen=True)
+class RidgeStatistics:
+    """Sums over windows, of one variate or of several, that a ridge fit needs.
+
+    `x` is a look-back and `y` its target, both less the centre of the look-back.
+
+    Args:
+        windows: How many windows were summed.
+        gram: Sum of `x x^T`, `(t, t)`.
+        cross: Sum of `x y^T`, `(t, h)`.
+        square: Sum of `y^T y`.
+        input_sum: Sum of `x`, `(t,)`.
+        target_sum: Sum of `y`, `(h,)`.
+    """
+
+    windows: int
+    gram: NDArray
+    cross: NDArray
+    square: float
+    input_sum: NDArray
+    target_sum: NDArray
+
+    def __add__(self, other: 'RidgeStatistics') -> 'RidgeStatistics':
+        pairs = zip(vars(self).values(), vars(other).values(), strict=True)
+        return RidgeStatistics(*(a + b for a, b in pairs))
+
+    def squared_error(self, weight: NDArray, bias: NDArray | None = None) -> float:
+        """Return the squared error of `y = weight^T x + bias` over all windows.
+
+        Args:
+            weight: `(t, h)`.
+            bias: `(h,)`, or None for none.
+        """
+        error = self.square - 2 * np.vdot(weight, self.cross)
+        error += np.vdot(weight, self.gram @ weight)
+        if bias is not None:
+            missed = weight.T @ self.input_sum - self.target_sum
+            error += 2 * bias @ missed + self.windows * bias @ bias
+        return float(error)
+
+    def mean_squared_error(self, weight: NDArray, bias: NDArray | None = None) -> float:
+        """Return the squared error a step, over all windows and steps."""
+        elements = self.windows * len(self.target_sum)
+        return self.squared_error(weight, bias) / elements
+
+
+@dataclass(frozen=True)
+class RidgeFit:
+    """A linear map from look-back to horizon, and how it was chosen.
+
+    Args:
+        weight: `(t, h)`, or `(m, t, h)` with one map a variate.
+        bias: `(h,)`, or None without an intercept.
+        centre: What was subtracted: the 'mean' or the 'last' value of a look-back.
+        penalty: lambda, in un-normalised sums.
+        shrinkage: mu, or None where one map is shared.
+        val_mse: Mean squared error over the validation windows.
+    """
+
+    weight: NDArray
+    bias: NDArray | None
+    centre: str
+    penalty: float
+    shrinkage: float | None
+    val_mse: float
+
+
+def used_windows(
+    rows: int,
+    variates: int,
+    look_back: int,
+    horizon: int,
+    *,
+    scored: NDArray | None = None,
+    sound: NDArray | None = None,
+) -> NDArray:
+    """Return which windows of which variate may be summed, `(w, m)` bool.
+
+    Args:
+        rows: n.
+        variates: m.
+        look_back: t, in rows.
+        horizon: h, in rows.
+        scored: Cells that count as targets, `(n, m)` bool; None means all.
+        sound: Cells that may stand in a look-back, `(n, m)` bool; None means all.
+    """
+    windows = rows - look_back - horizon + 1
+    used = np.ones((windows, variates), bool)
+    for cells, first, length in (
+        (sound, 0, look_back),
+        (scored, look_back, horizon),
+    ):
+        if cells is not None:
+            bad = np.concatenate(
+                [np.zeros((1, variates), np.int64), np.cumsum(~cells, axis=0)]
+            )
+            inside = bad[first + length :] - bad[first : rows + 1 - length]
+            used &= inside[:windows] == 0
+    return used
+
+
+def window_statistics(
+    series: NDArray,
+    look_back: int,
+    horizon: int,
+    *,
+    centre: str,
+    used: NDArray | None = None,
+) -> RidgeStatistics:
+    """Return the sums over the windows of one variate, in float64.
+
+    Neighbouring windows share all values but one, so the products of two places differ
+    from those of the next two places by the windows at which a run of used windows
+    begins or ends. The first row of the products and these differences give them all,
+    with no copy of any window.
+
+    Args:
+        series: Values of one variate, `(n,)`, finite.
+        look_back: t, in rows.
+        horizon: h, in rows.
+        centre: Subtract the 'mean' or the 'last' value of each look-back.
+        used: Windows to be summed, `(w,)` bool; None means all.
+
+    Raises:
+        ValueError: If a row is not finite.
+    """
+    length = look_back + horizon
+    values = np.asarray(series, np.float64)
+    if not np.isfinite(values).all():
+        raise ValueError('a ridge fit needs finite rows: fill gaps and mask them')
+    values = values - values.mean()  # the centre takes it away again; fewer digits lost
+    windows = len(values) - length + 1
+    if used is None:
+        used = np.ones(windows, bool)
+    weights = used.astype(np.float64)
+
+    first = np.correlate(values, weights * values[:windows], 'valid')  # (t + h,)
+    sums = np.correlate(values, weights, 'valid')  # (t + h,)
+    edges = np.diff(weights, prepend=0, append=0)  # +1 a run begins, -1 it has ended
+    at = np.flatnonzero(edges)
+    ends = values[at[:, None] + np.arange(length - 1)]  # (edges, t + h - 1)
+    steps = -(ends * edges[at, None]).T @ ends
+    products = np.empty((length, length))
+    products[0] = products[:, 0] = first
+    for place in range(1, length):
+        products[place, 1:] = products[place - 1, :-1] + steps[place - 1]
+
+    taken = np.zeros(length)  # the centre of a window is `taken @ window`
+    taken[:look_back] = centre_weights(look_back, centre)
+    products -= np.outer(products @ taken, np.ones(length))
+    products -= np.outer(np.ones(length), taken @ products)
+    sums = sums - taken @ sums
+    return RidgeStatistics(
+        windows=int(used.sum()),
+        gram=products[:look_back, :look_back],
+        cross=products[:look_back, look_back:],
+        square=float(np.trace(products[look_back:, look_back:])),
+        input_sum=sums[:look_back],
+        target_sum=sums[look_back:],
+    )
+
+
+def centre_weights(look_back: int, centre: str) -> NDArray:
+    """Return the weights `(t,)` with which a look-back gives its centre.
+
+    Raises:
+        ValueError: If `centre` is neither 'mean' nor 'last'.
+    """
+    if centre not in CENTRES:
+        raise ValueError(f"centre is 'mean' or 'last', got {centre!r}")
+    if centre == 'mean':
+        return np.full(look_back, 1 / look_back)
+    weights = np.zeros(look_back)
+    weights[-1] = 1
+    return weights
+
+
+def fit_ridge(
+    train: Sequence[RidgeStatistics],
+    val: Sequence[RidgeStatistics],
+    *,
+    centre: str,
+    penalties: Sequence[float] = PENALTIES,
+    shrinkages: Sequence[float] | None = None,
+    intercept: bool = False,
+) -> RidgeFit:
+    """Fit a linear map by ridge regression; choose its penalties by validation.
+
+    The shared map is `(G + lambda I)^-1 R` of the sums over all variates. The map of
+    variate c is `(G_c + mu I)^-1 (R_c + mu W)`, shrunk to the shared map `W`; mu is one
+    for all variates, and infinity means the shared map.
+
+    Args:
+        train: Sums over the training windows, one a variate.
+        val: Sums over the validation windows, one a variate.
+        centre: The centre of both, kept in the result.
+        penalties: Values of lambda to choose from.
+        shrinkages: Values of mu to choose from; None fits one shared map.
+        intercept: Fit a bias that is not penalised, for a shared map only.
+
+    Raises:
+        ValueError: If a bias is asked for with maps a variate, if the two splits differ
+            in variates, or if one of them has no window.
+
+    Reference: ordinary ridge regression; as a bar for forecasters, "linear" of
+    arXiv:2205.13504 in closed form.
+    """
+    if shrinkages is not None and intercept:
+        raise ValueError('an intercept is fitted with a shared map only')
+    if len(train) != len(val):
+        raise ValueError(
+            f'train and val have the same variates, got {len(train)} and {len(val)}'
+        )
+    train_sum, val_sum = total(train, 'train'), total(val, 'val')
+    values, vectors, cross, shift = decomposed(train_sum, intercept)
+    fits = []
+    for penalty in penalties:
+        weight = vectors @ (cross / (values + penalty)[:, None])
+        bias = None
+        if shift is not None:
+            bias = shift[1] - weight.T @ shift[0]
+        mse = val_sum.mean_squared_error(weight, bias)
+        fits.append(RidgeFit(weight, bias, centre, float(penalty), None, mse))
+    shared = min(fits, key=lambda fit: fit.val_mse)
+    if shrinkages is None:
+        return shared
+    return shrunk_fit(train, val, shared, shrinkages)
+
+
+def total(statistics: Sequence[RidgeStatistics], split: str) -> RidgeStatistics:
+    """Return the sum over variates; refuse a split without a window."""
+    summed = statistics[0]
+    for one in statistics[1:]:
+        summed = summed + one
+    if summed.windows == 0:
+        raise ValueError(f'the {split} split has no window that may be used')
+    return summed
+
+
+def decomposed(
+    statistics: RidgeStatistics, intercept: bool
+) -> tuple[NDArray, NDArray, NDArray, tuple[NDArray, NDArray] | None]:
+    """Return eigenvalues, eigenvectors `Q`, `Q^T cross`, and the means for a bias."""
+    gram, cross, shift = statistics.gram, statistics.cross, None
+    if intercept:
+        inputs = statistics.input_sum / statistics.windows
+        targets = statistics.target_sum / statistics.windows
+        gram = gram - statistics.windows * np.outer(inputs, inputs)
+        cross = cross - statistics.windows * np.outer(inputs, targets)
+        shift = inputs, targets
+    values, vectors = np.linalg.eigh((gram + gram.T) / 2)
+    return values.clip(min=0), vectors, vectors.T @ cross, shift
+
+
+def shrunk_fit(
+    train: Sequence[RidgeStatistics],
+    val: Sequence[RidgeStatistics],
+    shared: RidgeFit,
+    shrinkages: Sequence[float],
+) -> RidgeFit:
+    """Return one map a variate, shrunk to the shared one as val asks for."""
+    finite = [mu for mu in shrinkages if np.isfinite(mu)]
+    errors = dict.fromkeys(shrinkages, 0.0)
+    parts = [decomposed(one, intercept=False) for one in train]
+    pulls = [vectors.T @ shared.weight for _, vectors, _, _ in parts]
+
+    def mapped(variate: int, mu: float) -> NDArray:
+        if not np.isfinite(mu):
+            return shared.weight
+        values, vectors, cross, _ = parts[variate]
+        return vectors @ ((cross + mu * pulls[variate]) / (values + mu)[:, None])
+
+    for variate, one in enumerate(val):
+        for mu in finite:
+            errors[mu] += one.squared_error(mapped(variate, mu))
+    val_sum = total(val, 'val')
+    elements = val_sum.windows * len(val_sum.target_sum)
+    mses = {
+        mu: errors[mu] / elements if np.isfinite(mu) else shared.val_mse
+        for mu in shrinkages
+    }
+    best = min(mses, key=mses.__getitem__)
+    weight = np.stack([mapped(variate, best) for variate in range(len(train))])
+    return RidgeFit(
+        weight, None, shared.centre, shared.penalty, float(best), mses[best]
+    )
