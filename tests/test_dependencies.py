@@ -15,7 +15,7 @@ from packaging.utils import canonicalize_name
 from sources import ROOT
 
 PROJECT = tomllib.loads((ROOT / 'pyproject.toml').read_text())['project']
-EXTRAS = ('openmmlab', 'tensorboard', 'demo', 'tests')
+EXTRAS = ('openmmlab', 'tensorboard', 'demo', 'forecast', 'tests')
 STAND_IN = {'opencv-python': 'opencv-python-headless'}
 """Pinned for those who can use it; the tested set has the other build of it."""
 

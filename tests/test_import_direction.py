@@ -7,6 +7,13 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FRAMEWORKS = {'mmcv', 'mmdet', 'mmseg', 'mmpretrain'}
+DATA_SIDE = {
+    'mmmambamixer.models',
+    'mmmambamixer.engine',
+    'mmmambamixer.ops',
+    'triton',
+    *FRAMEWORKS,
+}
 # part -> modules (and all below them) that its files must not import
 FORBIDDEN = {
     'ops': {'mmmambamixer', 'mmengine', *FRAMEWORKS},
@@ -20,6 +27,8 @@ FORBIDDEN = {
     'mmmambamixer/models': {'mmmambamixer.engine', 'triton', *FRAMEWORKS},
     'mmmambamixer/analysis': {'mmengine', 'mmmambamixer.engine', 'triton', *FRAMEWORKS},
     'mmmambamixer/engine': {'mmmambamixer.models', 'mmmambamixer.ops', 'triton'},
+    'mmmambamixer/datasets': DATA_SIDE,
+    'mmmambamixer/evaluation': DATA_SIDE,
     'mmmambamixer': {'ops', 'tests', 'tools', 'configs'},
 }
 
@@ -74,3 +83,12 @@ def test_only_the_backend_imports_triton_at_its_top():
         if any(name.split('.')[0] == 'triton' for name in imported(path))
     ]
     assert all(name.startswith('gpu') for name in users)
+
+
+def test_one_file_imports_pandas():
+    users = [
+        path.name
+        for path in sorted((ROOT / 'mmmambamixer').rglob('*.py'))
+        if any(name.split('.')[0] in ('pandas', 'pyarrow') for name in imported(path))
+    ]
+    assert users == ['table.py']

@@ -1,0 +1,235 @@
+"""What is known beside the series: of the future, and of each variate.
+
+Letters in shapes: n rows, m variates, f future covariates, s static features.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .gaps import fill_forward
+from .scaling import Standardiser
+from .table import (
+    LAYOUTS,
+    from_frame,
+    from_long,
+    load_pandas,
+    numbers,
+    read_frame,
+    refuse_repeated,
+    require_column,
+)
+from .time_features import FEATURES, time_features, varying_features
+
+CALENDAR = 'calendar'
+"""Stands for all time features that vary at the step of the table."""
+ONE_HOT = 'one_hot'
+"""Static features that tell the variates apart, and nothing else."""
+
+
+@dataclass(frozen=True, eq=False)
+class FutureCovariates:
+    """Covariates that are known in advance, at every row of a table.
+
+    Args:
+        values: In their own units, NaN where one is missing, `(n, m, f)` float64.
+        names: The f names.
+        calendar: Which of them are time features, `(f,)` bool: these are not scaled.
+    """
+
+    values: NDArray
+    names: tuple[str, ...]
+    calendar: NDArray
+
+    def scaling(self, rows: int) -> Standardiser:
+        """Return the scaling of the first rows, a variate and covariate at a time."""
+        fitted = Standardiser.fit(self.values[:rows])
+        return Standardiser(
+            np.where(self.calendar, 0.0, fitted.mean),
+            np.where(self.calendar, 1.0, fitted.std),
+        )
+
+    def scaled(self, scaling: Standardiser) -> NDArray:
+        """Return scaled values, gaps filled forward, those at the start by 0."""
+        return fill_forward(scaling.transform(self.values), start=0.0)
+
+
+def future_covariates(
+    sources: Sequence[str | Mapping],
+    dates: NDArray,
+    variates: Sequence[str],
+    step: np.timedelta64,
+) -> FutureCovariates:
+    """Read covariates that are known in advance.
+
+    Args:
+        sources: Names of time features, 'calendar' for all that vary, or tables. A
+            table is `dict(path=..., columns=...)`, with `layout='long'` and perhaps
+            `id`, `time` as for `read_table`. Its columns are names, read for each
+            variate from its own rows in a long table and shared by all variates in a
+            wide one, or `{name: columns of a wide table, one a variate}`.
+        dates: Rows at which they are needed, `(n,)`.
+        variates: The m names.
+        step: Step of the dates.
+
+    Raises:
+        ValueError: If a source is none of these, or a table lacks a row, a column or a
+            variate.
+    """
+    if isinstance(sources, (str, Mapping)):
+        raise ValueError(f'future is a list of names and tables, got {sources!r}')
+    values, names, calendar = [], [], []
+    for source in sources:
+        if isinstance(source, str):
+            found = calendar_covariates(source, dates, step)
+            values += [
+                np.repeat(one[:, None], len(variates), 1) for one in found.values()
+            ]
+        elif isinstance(source, Mapping):
+            found = table_covariates(dates=dates, variates=variates, **source)
+            values += found.values()
+        else:
+            raise ValueError(
+                f'a future covariate is a name or dict(path=..., columns=...), '
+                f'got {source!r}'
+            )
+        names += found
+        calendar += [isinstance(source, str)] * len(found)
+    if not names:
+        raise ValueError('future names covariates, got none: leave it out')
+    refuse_repeated(names, 'future covariates')
+    return FutureCovariates(np.stack(values, -1), tuple(names), np.array(calendar))
+
+
+def calendar_covariates(
+    source: str, dates: NDArray, step: np.timedelta64
+) -> dict[str, NDArray]:
+    """Return one time feature or all that vary, each `(n,)`."""
+    varying = varying_features(step)
+    if source == CALENDAR:
+        names = varying
+    elif source in FEATURES and source not in varying:
+        raise ValueError(
+            f'{source!r} does not vary in steps of {seconds(step):g} seconds, '
+            f'only {", ".join(varying) or "nothing"}'
+        )
+    else:
+        names = (source,)
+    features = time_features(dates, names)
+    return {name: features[:, place] for place, name in enumerate(names)}
+
+
+def table_covariates(
+    *,
+    path: str | Path,
+    columns: Sequence[str] | Mapping[str, Sequence[str]],
+    dates: NDArray,
+    variates: Sequence[str],
+    layout: str = 'wide',
+    id: str = 'unique_id',
+    time: str = 'ds',
+) -> dict[str, NDArray]:
+    """Return covariates of a table, each `(n, m)`; see `future_covariates`."""
+    if isinstance(columns, str):
+        raise ValueError(f'{path}: columns is a list of names, got {columns!r}')
+    if layout not in LAYOUTS:
+        raise ValueError(f"{path}: layout is 'wide' or 'long', got {layout!r}")
+    frame, found = read_frame(path), {}
+    if layout == 'wide':
+        table = from_frame(frame, source=str(path))
+        if not isinstance(columns, Mapping):
+            columns = {name: (name,) * len(variates) for name in columns}
+        for name, own in columns.items():
+            if len(own) != len(variates):
+                raise ValueError(
+                    f'{path}: covariate {name!r} has one column a variate, got '
+                    f'{len(own)} for {len(variates)} variates'
+                )
+            found[name] = rows_of(table.select(own), dates, path)
+        return found
+    if isinstance(columns, Mapping):
+        raise ValueError(f'{path}: columns of a long table are a list, got a dict')
+    for name in columns:
+        table = from_long(frame, id=id, time=time, value=name, source=str(path))
+        found[name] = rows_of(table.select(variates), dates, path)
+    return found
+
+
+def rows_of(table, dates: NDArray, path: str | Path) -> NDArray:
+    """Return the rows of a table at some dates.
+
+    Raises:
+        ValueError: If it lacks one.
+    """
+    places = np.searchsorted(table.dates, dates).clip(max=len(table) - 1)
+    missing = table.dates[places] != dates
+    if missing.any():
+        raise ValueError(
+            f'{path}: a covariate is known at every date of the series, got none at '
+            f'{dates[missing.argmax()]}, only from {table.dates[0]} to '
+            f'{table.dates[-1]} ({missing.sum()} of {len(dates)} dates are missing)'
+        )
+    return table.values[places]
+
+
+def static_features(
+    source: str | Mapping, variates: Sequence[str]
+) -> tuple[NDArray, tuple[str, ...]]:
+    """Return features of each variate, `(m, s)` float64, and their s names.
+
+    Args:
+        source: 'one_hot', or `dict(path=..., columns=..., id='unique_id')`: a table
+            with one row a variate. Its columns are scaled over the variates.
+        variates: The m names.
+
+    Raises:
+        ValueError: If it is neither, or the table lacks a column or a variate.
+    """
+    if source == ONE_HOT:
+        return np.eye(len(variates)), tuple(f'is {name}' for name in variates)
+    if not isinstance(source, Mapping):
+        raise ValueError(
+            f"static is 'one_hot' or dict(path=..., columns=...), got {source!r}"
+        )
+    values, names = static_table(variates=variates, **source)
+    return Standardiser.fit(values, names).transform(values), names
+
+
+def static_table(
+    *,
+    path: str | Path,
+    columns: Sequence[str],
+    variates: Sequence[str],
+    id: str = 'unique_id',
+) -> tuple[NDArray, tuple[str, ...]]:
+    """Return the values of a table with one row a variate; see `static_features`."""
+    if isinstance(columns, str) or not columns:
+        raise ValueError(f'{path}: columns is a list of names, got {columns!r}')
+    frame = read_frame(path)
+    for name in (id, *columns):
+        require_column(name, frame.columns, str(path))
+    places = load_pandas().Index(frame[id].astype(str))
+    for variate in variates:
+        rows = int((places == variate).sum())
+        if rows != 1:
+            raise ValueError(
+                f'{path}: column {id!r} names a variate once, got {variate!r} '
+                f'{rows} times'
+            )
+    values = np.stack([numbers(frame[name], str(path)) for name in columns], axis=1)
+    values = values[places.get_indexer(list(variates))]
+    if not np.isfinite(values).all():
+        row, column = np.argwhere(~np.isfinite(values))[0]
+        raise ValueError(
+            f'{path}: static features are finite numbers, got {values[row, column]} '
+            f'in {columns[column]!r} of {variates[row]!r}'
+        )
+    return values, tuple(columns)
+
+
+def seconds(step: np.timedelta64) -> float:
+    """Return a step in seconds."""
+    return float(step / np.timedelta64(1, 's'))

@@ -1,0 +1,240 @@
+"""Windows of a table of time series.
+
+Letters in shapes: n rows, m variates in, m' variates out (targets), t look-back,
+h horizon, f future covariates, s static features.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.logging import print_log
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from ..registry import DATASETS
+from .borders import split_borders
+from .covariates import future_covariates, seconds, static_features
+from .gaps import fill_forward
+from .scaling import Standardiser
+from .table import SeriesTable, read_table
+
+SPLITS = ('train', 'val', 'test')
+FEATURES = ('M', 'S', 'MS')
+
+
+@DATASETS.register_module()
+class SeriesDataset(Dataset):
+    """Every window of one part of a table, at stride 1.
+
+    A window is a look-back of t rows and a horizon of h rows. The look-back of the
+    first window of val and test lies in the part before; no horizon does. Values are
+    scaled by mean and deviation of the train rows. A missing value is filled forward in
+    the look-back and never scored.
+
+    An item is a dict: `past` `(t, m)` and `future` `(h, m')` float32; `observed`
+    `(h, m')` bool, only where some are not to be scored; `known` `(m, h, f)` and
+    `static` `(m, s)` float32, if there are any. Windows are views of one array.
+
+    Args:
+        look_back: t, in rows.
+        horizon: h, in rows.
+        borders: Three row numbers or two fractions; see `split_borders`.
+        split: 'train', 'val' or 'test'.
+        path: File of the table; see `read_table`.
+        table: The table itself, instead of a path.
+        features: 'M': all variates in and out; 'MS': all in, the target out; 'S': the
+            target in and out.
+        target: Name of the target of 'MS' and 'S'.
+        future: Covariates known in advance; see `future_covariates`. None for none.
+        static: Features of the variates; see `static_features`. None for none.
+        missing_values: Numbers that stand for a missing value. They stay in look-backs
+            and scaling, as published results have it, and are not scored in training.
+        layout: 'wide' or 'long' file.
+        irregular: Take rows as they stand, where a date comes twice.
+        long: Names of the columns of a long file: `dict(id=..., time=..., value=...)`.
+
+    Raises:
+        ValueError: If the part has no window, or arguments and table do not fit.
+
+    Reference: the windows of Informer (arXiv:2012.07436) and Autoformer
+    (arXiv:2106.13008), with no batch dropped and the variates in the order of the file.
+    """
+
+    def __init__(
+        self,
+        *,
+        look_back: int,
+        horizon: int,
+        borders: Sequence[int] | Sequence[float],
+        split: str,
+        path: str | Path | None = None,
+        table: SeriesTable | None = None,
+        features: str = 'M',
+        target: str | None = None,
+        future: Sequence[str | Mapping] | None = None,
+        static: str | Mapping | None = None,
+        missing_values: Sequence[float] = (),
+        layout: str = 'wide',
+        irregular: bool = False,
+        long: Mapping[str, str] | None = None,
+    ) -> None:
+        for name, value in dict(look_back=look_back, horizon=horizon).items():
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f'{name} is an integer from 1, got {value!r}')
+        if split not in SPLITS:
+            raise ValueError(f"split is 'train', 'val' or 'test', got {split!r}")
+        if (path is None) == (table is None):
+            raise ValueError('a dataset has either a path or a table')
+        if long is not None and layout != 'long':
+            raise ValueError("`long` names the columns of a table of layout='long'")
+        if table is None:
+            table = read_table(path, layout=layout, irregular=irregular, **(long or {}))
+        self.source = 'the table' if path is None else str(path)
+        self.look_back, self.horizon, self.split = look_back, horizon, split
+        self.features = features
+        self.table, self.targets = chosen(table, features, target)
+        self.first, self.end, train = self._rows(borders)
+
+        values = self.table.values
+        self.scaling = Standardiser.fit(values[:train], self.table.variates)
+        scaled = fill_forward(self.scaling.transform(values), start=0.0)
+        self.values = torch.from_numpy(self._part(scaled).astype(np.float32))
+        self.future = self.values
+        if self.targets != list(range(len(self.table.variates))):
+            self.future = self.values[:, self.targets].contiguous()
+
+        sentinels = self._part(np.isin(values, list(missing_values)))
+        missing = self._part(np.isnan(values))
+        self.sound = torch.from_numpy(~sentinels[:, self.targets])
+        scored = ~missing[:, self.targets]
+        if split == 'train':
+            scored &= ~sentinels[:, self.targets]
+        self.scored = torch.from_numpy(scored)
+        self.some_unscored = not bool(scored.all())
+
+        self.known, self._known_meta = self._read_future(future, train)
+        self.static, self.static_names = None, ()
+        if static is not None:
+            found, self.static_names = static_features(static, self.table.variates)
+            self.static = torch.from_numpy(found.astype(np.float32))
+        print_log(
+            f'{self.source}: {len(self)} {split} windows of {look_back} + {horizon} '
+            f'rows, {len(self.table.variates)} variates',
+            logger='current',
+        )
+
+    def _rows(self, borders) -> tuple[int, int, int]:
+        """Return first and end row of this part with its look-back, and train rows."""
+        try:
+            parts = split_borders(borders, len(self.table))
+        except ValueError as error:
+            raise ValueError(f'{self.source}: {error}') from error
+        first, end = parts[self.split]
+        train = parts['train'][1]
+        before = 0 if self.split == 'train' else self.look_back
+        if before > first:
+            raise ValueError(
+                f'{self.source}: the {self.split} part has {first} rows before it, and '
+                f'a look-back takes {before}'
+            )
+        needed = self.horizon if before else self.look_back + self.horizon
+        if end - first < needed:
+            takes = 'horizon' if before else 'look-back with its horizon'
+            raise ValueError(
+                f'{self.source}: the {self.split} part has {end - first} rows, and a '
+                f'{takes} takes {needed}'
+            )
+        return first - before, end, train
+
+    def _part(self, rows: NDArray) -> NDArray:
+        return rows[self.first : self.end]
+
+    def _read_future(self, future, train: int) -> tuple[Tensor | None, dict]:
+        if future is None:
+            return None, {}
+        covariates = future_covariates(
+            future, self.table.dates, self.table.variates, self.table.step
+        )
+        scaling = covariates.scaling(train)
+        part = self._part(covariates.scaled(scaling)).astype(np.float32)
+        known = torch.from_numpy(part.transpose(1, 0, 2).copy())  # (m, n, f)
+        return known, dict(known=list(covariates.names), known_scaling=scaling.state())
+
+    def __len__(self) -> int:
+        return len(self.values) - self.look_back - self.horizon + 1
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f'there are {len(self)} windows, got index {index}')
+        begin = index % len(self)
+        now, end = begin + self.look_back, begin + self.look_back + self.horizon
+        item = dict(past=self.values[begin:now], future=self.future[now:end])
+        if self.some_unscored:
+            item['observed'] = self.scored[now:end]
+        if self.known is not None:
+            item['known'] = self.known[:, now:end]
+        if self.static is not None:
+            item['static'] = self.static
+        return item
+
+    def time_of(self, index: int) -> tuple[NDArray, NDArray]:
+        """Return the dates of look-back and horizon of a window, `(t,)` and `(h,)`."""
+        if not 0 <= index < len(self):
+            raise IndexError(f'there are {len(self)} windows, got index {index}')
+        begin = self.first + index
+        now, end = begin + self.look_back, begin + self.look_back + self.horizon
+        return self.table.dates[begin:now], self.table.dates[now:end]
+
+    def fit_rows(self) -> dict[str, NDArray]:
+        """Return what a closed form is fitted to: the targets of all windows at once.
+
+        `rows` are the scaled rows `(n, m')`; `scored` tells which count as targets,
+        `sound` which are no sentinels, both `(n, m')` bool.
+        """
+        return dict(
+            rows=self.future.numpy(),
+            scored=self.scored.numpy(),
+            sound=self.sound.numpy(),
+        )
+
+    @property
+    def metainfo(self) -> dict:
+        """What a checkpoint needs to forecast another table, as plain data."""
+        return dict(
+            variates=list(self.table.variates),
+            targets=list(self.targets),
+            **self.scaling.state(),
+            look_back=self.look_back,
+            horizon=self.horizon,
+            step=seconds(self.table.step),
+            features=self.features,
+            **self._known_meta,
+            **(dict(static=list(self.static_names)) if self.static_names else {}),
+        )
+
+
+def chosen(
+    table: SeriesTable, features: str, target: str | None
+) -> tuple[SeriesTable, list[int]]:
+    """Return the variates that go in, and the places of those that come out.
+
+    Raises:
+        ValueError: If there is no such choice, or the table has no such target.
+    """
+    if features not in FEATURES:
+        raise ValueError(f"features is 'M', 'S' or 'MS', got {features!r}")
+    if features == 'M':
+        if target is not None:
+            raise ValueError(
+                f"features='M' forecasts all variates, got the target {target!r}"
+            )
+        return table, list(range(len(table.variates)))
+    if target is None:
+        raise ValueError(f'features={features!r} needs a target, the name of a variate')
+    alone = table.select([target])
+    if features == 'S':
+        return alone, [0]
+    return table, [table.variates.index(target)]
