@@ -108,12 +108,11 @@ class SeriesDataset(Dataset):
 
         sentinels = self._part(np.isin(values, list(missing_values)))
         missing = self._part(np.isnan(values))
-        self.sound = torch.from_numpy(~sentinels[:, self.targets])
-        scored = ~missing[:, self.targets]
-        if split == 'train':
-            scored &= ~sentinels[:, self.targets]
-        self.scored = torch.from_numpy(scored)
-        self.some_unscored = not bool(scored.all())
+        self._sound = ~sentinels
+        self._scored = ~missing & self._sound if split == 'train' else ~missing
+        self.observed = None
+        if not self._scored[:, self.targets].all():
+            self.observed = torch.from_numpy(self._scored[:, self.targets])
 
         self.known, self._known_meta = self._read_future(future, train)
         self.static, self.static_names = None, ()
@@ -172,8 +171,8 @@ class SeriesDataset(Dataset):
         begin = index % len(self)
         now, end = begin + self.look_back, begin + self.look_back + self.horizon
         item = dict(past=self.values[begin:now], future=self.future[now:end])
-        if self.some_unscored:
-            item['observed'] = self.scored[now:end]
+        if self.observed is not None:
+            item['observed'] = self.observed[now:end]
         if self.known is not None:
             item['known'] = self.known[:, now:end]
         if self.static is not None:
@@ -189,16 +188,12 @@ class SeriesDataset(Dataset):
         return self.table.dates[begin:now], self.table.dates[now:end]
 
     def fit_rows(self) -> dict[str, NDArray]:
-        """Return what a closed form is fitted to: the targets of all windows at once.
+        """Return what a closed form is fitted to: the rows of all windows at once.
 
-        `rows` are the scaled rows `(n, m')`; `scored` tells which count as targets,
-        `sound` which are no sentinels, both `(n, m')` bool.
+        `rows` are scaled and without gaps, `(n, m)`; `scored` tells which cells count
+        as targets, `sound` which are no sentinels, both `(n, m)` bool.
         """
-        return dict(
-            rows=self.future.numpy(),
-            scored=self.scored.numpy(),
-            sound=self.sound.numpy(),
-        )
+        return dict(rows=self.values.numpy(), scored=self._scored, sound=self._sound)
 
     @property
     def metainfo(self) -> dict:

@@ -132,6 +132,8 @@ def read_table(
 def read_frame(path: str | Path):
     """Return the data frame of a .csv, .csv.gz or .parquet file.
 
+    A .csv file may also lie there packed, as .csv.gz.
+
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If it is of another kind, cannot be read, is empty, or names a
@@ -140,6 +142,9 @@ def read_frame(path: str | Path):
     path = Path(path)
     if not path.name.endswith(SUFFIXES):
         raise ValueError(f'{path}: a table is a {", ".join(SUFFIXES)} file')
+    packed = path.with_name(f'{path.name}.gz')
+    if path.suffix == '.csv' and not path.is_file() and packed.is_file():
+        path = packed
     if not path.is_file():
         raise FileNotFoundError(f'{path}: there is no such table')
     pandas = load_pandas()

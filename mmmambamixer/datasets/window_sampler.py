@@ -18,21 +18,25 @@ class RandomWindowSampler(Sampler):
 
     Args:
         dataset: The dataset.
-        windows: At most so many an epoch, over all processes; None means all.
+        max_windows: At most so many an epoch, over all processes; None means all.
         seed: Seed of the run; None takes one that all processes share.
 
     Raises:
-        ValueError: If `windows` is not positive.
+        ValueError: If `max_windows` is not positive.
     """
 
     def __init__(
-        self, *, dataset: Sized, windows: int | None = None, seed: int | None = None
+        self, *, dataset: Sized, max_windows: int | None = None, seed: int | None = None
     ) -> None:
-        if windows is not None and (not isinstance(windows, int) or windows < 1):
-            raise ValueError(f'windows is an integer from 1 or None, got {windows!r}')
+        if max_windows is not None and (
+            not isinstance(max_windows, int) or max_windows < 1
+        ):
+            raise ValueError(
+                f'max_windows is an integer from 1 or None, got {max_windows!r}'
+            )
         self.rank, self.world_size = get_dist_info()
         self.dataset = dataset
-        self.windows = min(windows or len(dataset), len(dataset))
+        self.windows = min(max_windows or len(dataset), len(dataset))
         self.seed = sync_random_seed() if seed is None else seed
         self.epoch = 0
 

@@ -3,6 +3,7 @@
 from .checkpoint import check_state_dict, from_plain, to_plain
 from .checkpoint_hook import SafeCheckpointHook
 from .finite import FiniteHook
+from .fit_linear import FitLinearPathHook, fit_linear_path
 from .interruption import InterruptionHook
 from .layer_decay import LayerDecayOptimWrapperConstructor
 from .plain_hook import PlainCheckpointHook
@@ -12,6 +13,7 @@ from .stopped import TrainingStopped
 
 __all__ = [
     'FiniteHook',
+    'FitLinearPathHook',
     'InterruptionHook',
     'LayerDecayOptimWrapperConstructor',
     'PlainCheckpointHook',
@@ -20,6 +22,7 @@ __all__ = [
     'SafeRunner',
     'TrainingStopped',
     'check_state_dict',
+    'fit_linear_path',
     'from_plain',
     'to_plain',
 ]
