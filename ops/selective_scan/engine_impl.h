@@ -11,7 +11,8 @@ constexpr int64_t kMaxBlock = 64;
 #include "simd.h"
 #include "tile.h"
 
-// Aligned memory of one task.
+// Aligned memory, zero at first. Kernels make theirs once for all of their tasks: where a
+// sequence is short, fresh memory would cost more than its scan.
 template <class T>
 class Buffer {
  public:
@@ -48,13 +49,12 @@ Task task_at(const Scan& s, int64_t index) {
   return t;
 }
 
-// The parameters of one scan for one block of channels; each row has `ld` channels.
+// The parameters of one scan for one block of channels, inside those of `ParameterSets`.
 template <class T>
 struct Parameters {
-  explicit Parameters(const Scan& s)
-      : A(s.states * kMaxBlock), D(kMaxBlock), bias(kMaxBlock), weight(s.rank * kMaxBlock) {}
+  T *A, *D, *bias, *weight;  // A (n, ld), scaled for `decay`; weight (r, ld)
 
-  void read(const Scan& s, const Task& task, int64_t k) {
+  void read(const Scan& s, const Task& task, int64_t k) const {
     const int64_t base = k * s.channels + task.first;
     for (int64_t c = 0; c < task.padded; ++c) {
       const bool real = c < task.count;
@@ -68,8 +68,29 @@ struct Parameters {
             real ? ((const T*)s.weight)[(base + c) * s.rank + r] : T(0);
     }
   }
+};
 
-  Buffer<T> A, D, bias, weight;  // A (n, ld), scaled for `decay`; weight (r, ld)
+// The parameters of all scans of a task; each row has `ld` channels. The next task, which
+// may be another batch item with the same channels, finds them read.
+template <class T>
+struct ParameterSets {
+  explicit ParameterSets(const Scan& s)
+      : size_((s.states + s.rank + 2) * kMaxBlock), data_(s.scans * size_) {}
+
+  Parameters<T> of(const Scan& s, int64_t k) const {
+    T* A = data_ + k * size_;
+    T* D = A + s.states * kMaxBlock;
+    return {A, D, D + kMaxBlock, D + 2 * kMaxBlock};
+  }
+  void read(const Scan& s, const Task& task) {
+    if (task.first == first_ && task.k_begin == k_begin_) return;
+    first_ = task.first, k_begin_ = task.k_begin;
+    for (int64_t k = task.k_begin; k < task.k_end; ++k) of(s, k).read(s, task, k);
+  }
+
+ private:
+  int64_t size_, first_ = -1, k_begin_ = -1;
+  Buffer<T> data_;
 };
 
 // One tile of the inputs: u, the step sizes and their derivative by what went into the
@@ -175,13 +196,23 @@ void keep_state(const Scan& s, const Task& task, int64_t k, int64_t tile, const 
 }
 
 template <class T>
-void forward_task(const Scan& s, const Task& task) {
+struct ForwardMemory {
+  explicit ForwardMemory(const Scan& s)
+      : sets(s), in(s), h(s.states * kMaxBlock), y(kTileSteps * kMaxBlock) {}
+
+  ParameterSets<T> sets;
+  Inputs<T> in;
+  Buffer<T> h, y;  // (n, ld), (t, ld)
+};
+
+template <class T>
+void forward_task(const Scan& s, const Task& task, ForwardMemory<T>& m) {
   using V = typename Simd<T>::V;
-  Parameters<T> p(s);
-  Inputs<T> in(s);
-  Buffer<T> h(s.states * kMaxBlock), y(kTileSteps * kMaxBlock);
+  Inputs<T>& in = m.in;
+  T *h = m.h, *y = m.y;
+  m.sets.read(s, task);
   for (int64_t k = task.k_begin; k < task.k_end; ++k) {
-    p.read(s, task, k);
+    const Parameters<T> p = m.sets.of(s, k);
     std::memset(h, 0, s.states * kMaxBlock * sizeof(T));
     for (int64_t first = 0; first < s.steps; first += kTileSteps) {
       const Visit v = visit(s, k, first);
@@ -210,7 +241,8 @@ void forward_task(const Scan& s, const Task& task) {
 
 template <class T>
 void forward(const Scan& s, int64_t begin, int64_t end) {
-  for (int64_t i = begin; i < end; ++i) forward_task<T>(s, task_at<T>(s, i));
+  ForwardMemory<T> memory(s);
+  for (int64_t i = begin; i < end; ++i) forward_task<T>(s, task_at<T>(s, i), memory);
 }
 
 // ---- Backward. With g the gradient of h_t: g = 2^(delta A) g_next + dy C, and every
@@ -281,8 +313,10 @@ struct Sums {
 
   void clear_total() { std::memset(total, 0, rows * kMaxBlock * sizeof(double)); }
   void clear_tile() { std::memset(tile, 0, rows * kMaxBlock * sizeof(T)); }
-  void add_tile() {
-    for (int64_t i = 0; i < rows * kMaxBlock; ++i) total[i] += double(tile[i]);
+  void add_tile(int64_t width) {
+    for (int64_t i = 0; i < rows; ++i)
+      for (int64_t c = 0; c < width; ++c)
+        total[i * kMaxBlock + c] += double(tile[i * kMaxBlock + c]);
   }
   // out (d, row) for this task's channels
   void write(const Scan& s, const Task& task, int64_t k, void* out) const {
@@ -297,34 +331,53 @@ struct Sums {
   Buffer<double> total;
 };
 
-// rows[t * row + first + i] = sum of the lanes of x (t, i, lanes), for i < count.
+// rows[t * row + first + i] = sum of the lanes of x (t, i, lanes), for t < steps, i < count.
 template <class T>
-void gather_rows(const T* x, int64_t count, int64_t first, int64_t row, T* sums, T* rows) {
-  sum_lanes_of<T>(x, kTileSteps * count, sums);
-  for (int64_t t = 0; t < kTileSteps; ++t)
+void gather_rows(const T* x, int64_t steps, int64_t count, int64_t first, int64_t row,
+                 T* sums, T* rows) {
+  sum_lanes_of<T>(x, (steps * count + kLanes<T> - 1) / kLanes<T> * kLanes<T>, sums);
+  for (int64_t t = 0; t < steps; ++t)
     for (int64_t i = 0; i < count; ++i) rows[t * row + first + i] = sums[t * count + i];
 }
 
 template <class T>
-void backward_task(const Scan& s, const Task& task) {
+struct BackwardMemory {
+  explicit BackwardMemory(const Scan& s)
+      : sets(s), in(s), dy(kTileSteps * kMaxBlock), du(kTileSteps * kMaxBlock),
+        ddelta(kTileSteps * kMaxBlock), dexponent(kTileSteps * kMaxBlock),
+        start(s.states * kMaxBlock), g(s.states * kMaxBlock),
+        h((kTileSteps + 1) * 16 * kLanes<T>), a(kTileSteps * 16 * kLanes<T>),
+        dB(kTileSteps * s.states * kLanes<T>), dC(kTileSteps * s.states * kLanes<T>),
+        ddt(kTileSteps * s.rank * kLanes<T>), sums(kTileSteps * (2 * s.states + s.rank)),
+        rows(kTileSteps * (2 * s.states + s.rank)), dA(s.states), dD(1), dbias(1),
+        dweight(s.rank) {}
+
+  ParameterSets<T> sets;
+  Inputs<T> in;
+  Buffer<T> dy, du, ddelta, dexponent;  // (t, ld)
+  Buffer<T> start, g;                   // (n, ld)
+  Buffer<T> h, a, dB, dC, ddt;          // see BackwardTile; ddt (t, r, lanes), as dB
+  Buffer<T> sums, rows;
+  Sums<T> dA, dD, dbias, dweight;
+};
+
+template <class T>
+void backward_task(const Scan& s, const Task& task, BackwardMemory<T>& m) {
   using V = typename Simd<T>::V;
   constexpr int64_t L = kLanes<T>;
-  const int64_t N = s.states, tile_size = kTileSteps * kMaxBlock;
-  Parameters<T> p(s);
-  Inputs<T> in(s);
-  Buffer<T> dy(tile_size), du(tile_size), ddelta(tile_size), dexponent(tile_size);
-  Buffer<T> start(N * kMaxBlock), g(N * kMaxBlock);
-  Buffer<T> h((kTileSteps + 1) * 16 * L), a(kTileSteps * 16 * L);
-  Buffer<T> dB(kTileSteps * N * L), dC(kTileSteps * N * L);
-  Buffer<T> ddt(kTileSteps * s.rank * L);  // (t, r, lanes), as dB and dC
-  Buffer<T> sums(kTileSteps * (2 * N + s.rank)), rows(kTileSteps * (2 * N + s.rank));
-  Sums<T> dA(N), dD(1), dbias(1), dweight(s.rank);
+  const int64_t N = s.states;
+  Inputs<T>& in = m.in;
+  T *dy = m.dy, *du = m.du, *ddelta = m.ddelta, *dexponent = m.dexponent;
+  T *start = m.start, *g = m.g, *dB = m.dB, *dC = m.dC, *ddt = m.ddt, *rows = m.rows;
+  Sums<T>&dA = m.dA, &dD = m.dD, &dbias = m.dbias, &dweight = m.dweight;
   const int64_t row = 2 * N + s.rank;
   const View drows{s.drows, sizeof(T) == 8 ? Kind::f64 : Kind::f32,
                    s.scans * s.steps * row, s.steps * row, row, 1};
 
+  m.sets.read(s, task);
+  std::memset(start, 0, N * kMaxBlock * sizeof(T));  // lanes that are no channel stay 0
   for (int64_t k = task.k_begin; k < task.k_end; ++k) {
-    p.read(s, task, k);
+    const Parameters<T> p = m.sets.of(s, k);
     dA.clear_total(), dD.clear_total(), dbias.clear_total(), dweight.clear_total();
     std::memset(g, 0, N * kMaxBlock * sizeof(T));
     if (s.dlast_state) {
@@ -340,16 +393,16 @@ void backward_task(const Scan& s, const Task& task) {
       const T* kept = kept_state<T>(s, task, k, index);
       for (int64_t n = 0; n < N; ++n)
         std::memcpy(start + n * kMaxBlock, kept + n * s.channels, task.count * sizeof(T));
-      std::memset(dB, 0, kTileSteps * N * L * sizeof(T));
-      std::memset(dC, 0, kTileSteps * N * L * sizeof(T));
-      std::memset(du, 0, tile_size * sizeof(T));
-      std::memset(dexponent, 0, tile_size * sizeof(T));
+      std::memset(dB, 0, v.count * N * L * sizeof(T));
+      std::memset(dC, 0, v.count * N * L * sizeof(T));
+      std::memset(du, 0, v.count * kMaxBlock * sizeof(T));
+      std::memset(dexponent, 0, v.count * kMaxBlock * sizeof(T));
       dA.clear_tile(), dD.clear_tile(), dbias.clear_tile(), dweight.clear_tile();
 
       for (int64_t c = 0; c < task.padded; c += L) {
         BackwardTile<T> tile{p.A + c, in.u + c, in.delta + c,  in.B, in.C, dy + c,
                              start + c, g + c,  du + c, dexponent + c, dA.tile + c, dB, dC,
-                             h,       a,        v.count,       N};
+                             m.h,     m.a,      v.count,       N};
         for_state_blocks(N, tile);
         const V skip = load<T>(p.D + c);
         for (int64_t t = 0; t < v.count; ++t) {
@@ -367,7 +420,8 @@ void backward_task(const Scan& s, const Task& task) {
           }
         }
       }
-      dA.add_tile(), dD.add_tile(), dbias.add_tile(), dweight.add_tile();
+      dA.add_tile(task.padded), dD.add_tile(task.padded);
+      dbias.add_tile(task.padded), dweight.add_tile(task.padded);
 
       for (int64_t t = 0; t < v.count; ++t)
         for (int64_t r = 0; r < s.rank; ++r) {
@@ -376,9 +430,9 @@ void backward_task(const Scan& s, const Task& task) {
             sum += load<T>(ddelta + t * kMaxBlock + c) * load<T>(p.weight + r * kMaxBlock + c);
           store<T>(ddt + (t * s.rank + r) * L, sum);
         }
-      gather_rows<T>(dB, N, 0, row, sums, rows);
-      gather_rows<T>(dC, N, N, row, sums, rows);
-      gather_rows<T>(ddt, s.rank, 2 * N, row, sums, rows);
+      gather_rows<T>(dB, v.count, N, 0, row, m.sums, rows);
+      gather_rows<T>(dC, v.count, N, N, row, m.sums, rows);
+      gather_rows<T>(ddt, v.count, s.rank, 2 * N, row, m.sums, rows);
       write_tile<T>(drows, task.block * s.batch + task.b, k, v, 0, row, rows, row, false);
       write_tile<T>(s.du, task.b, k, v, task.first, task.count, du, kMaxBlock,
                     s.share_du && k > 0);
@@ -393,5 +447,6 @@ void backward_task(const Scan& s, const Task& task) {
 
 template <class T>
 void backward(const Scan& s, int64_t begin, int64_t end) {
-  for (int64_t i = begin; i < end; ++i) backward_task<T>(s, task_at<T>(s, i));
+  BackwardMemory<T> memory(s);
+  for (int64_t i = begin; i < end; ++i) backward_task<T>(s, task_at<T>(s, i), memory);
 }

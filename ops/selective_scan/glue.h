@@ -4,6 +4,7 @@
 #include <ATen/Parallel.h>
 #include <torch/extension.h>
 
+#include <algorithm>
 #include <optional>
 #include <type_traits>
 
@@ -93,11 +94,14 @@ inline at::Tensor sum_first(const at::Tensor& x, const at::TensorOptions& option
     const scalar_t* from = x.const_data_ptr<scalar_t>();
     scalar_t* to = total.mutable_data_ptr<scalar_t>();
     const int64_t size = total.numel();
+    constexpr int64_t kSums = 64;  // elements added side by side, as they lie in memory
     at::parallel_for(0, size, 4096, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) {
-        double sum = 0;
-        for (int64_t j = 0; j < count; ++j) sum += double(from[j * size + i]);
-        to[i] = scalar_t(sum);
+      for (int64_t i = begin; i < end; i += kSums) {
+        const int64_t width = std::min(kSums, end - i);
+        double sums[kSums] = {};
+        for (int64_t j = 0; j < count; ++j)
+          for (int64_t c = 0; c < width; ++c) sums[c] += double(from[j * size + i + c]);
+        for (int64_t c = 0; c < width; ++c) to[i + c] = scalar_t(sums[c]);
       }
     });
   });

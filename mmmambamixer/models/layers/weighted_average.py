@@ -9,31 +9,33 @@ from mmmambamixer.ops import weighted_sum
 
 
 class WeightedAverage(nn.Module):
-    """Sum earlier maps of a stage with one free scalar each.
+    """Sum earlier maps with one free scalar each.
 
     The scalars are the paper's alpha, beta (input of a token mixer) or theta, gamma
-    (input of a channel mixer), in the order of the maps. They start as 1 on the newest
-    map and 0 on all others: the plain residual network.
+    (input of a channel mixer), in the order of the maps.
 
     Args:
         inputs: Number of maps.
+        start: First values of the scalars. If None 1 on the newest map and 0 on all
+            others: the plain residual network, where each map carries its residual.
 
     Reference: MambaMixer, arXiv:2403.19888, eq. (19), (20); DenseFormer,
     arXiv:2402.02622.
-    Differs from the paper: it gives no initial values; the maps include the input of
-    the stage, and each carries its own residual.
+    Differs from the paper: it gives no initial values.
     """
 
-    def __init__(self, *, inputs: int) -> None:
+    def __init__(self, *, inputs: int, start: Sequence[float] | None = None) -> None:
         super().__init__()
+        self.start = [0.0] * (inputs - 1) + [1.0] if start is None else list(start)
+        if len(self.start) != inputs:
+            raise ValueError(f'{inputs} maps need as many scalars, got {start}')
         self.weights = nn.Parameter(torch.empty(inputs))
         self.reset_parameters()
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
-        """Set 1 on the newest map, 0 on all others."""
-        self.weights.zero_()
-        self.weights[-1] = 1
+        """Set the scalars to their first values."""
+        self.weights.copy_(torch.tensor(self.start))
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
         return weighted_sum(maps, self.weights)
