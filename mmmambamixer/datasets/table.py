@@ -3,6 +3,7 @@
 Letters in shapes: n rows, m variates.
 """
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,7 +72,10 @@ class SeriesTable:
         """
         pandas = load_pandas()
         recent = pandas.DatetimeIndex(self.dates[-1000:])
-        frequency = pandas.infer_freq(recent) if len(recent) > 2 else None
+        with warnings.catch_warnings():
+            # it will be an object instead of a string, which `date_range` takes too
+            warnings.simplefilter('ignore')
+            frequency = pandas.infer_freq(recent) if len(recent) > 2 else None
         if frequency is None:
             return self.dates[-1] + self.step * np.arange(1, count + 1)
         following = pandas.date_range(recent[-1], periods=count + 1, freq=frequency)
@@ -151,19 +155,20 @@ def read_frame(path: str | Path):
     try:
         if path.suffix == '.parquet':
             return pandas.read_parquet(path)
-        # pandas renames a repeated column on its own
         header = pandas.read_csv(path, header=None, nrows=1, dtype=str)
-        refuse_repeated([str(name) for name in header.iloc[0]], str(path))
-        return pandas.read_csv(path, float_precision='round_trip')
+        frame = pandas.read_csv(path)
     except pandas.errors.EmptyDataError as error:
         raise ValueError(
             f'{path}: a table has a header and rows, got nothing'
         ) from error
     except UnicodeDecodeError as error:
         raise ValueError(f'{path}: a table is text in UTF-8: {error}') from error
-    except (pandas.errors.ParserError, OSError, EOFError) as error:
+    except (ValueError, OSError, EOFError) as error:
         told = str(error).strip().splitlines()[0]
         raise ValueError(f'{path}: the table cannot be read: {told}') from error
+    # pandas has given a repeated column a name of its own
+    refuse_repeated([str(name) for name in header.iloc[0]], str(path))
+    return frame
 
 
 def from_frame(

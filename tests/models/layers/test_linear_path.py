@@ -1,0 +1,129 @@
+"""The linear path: what it computes, what it is fitted to, what a checkpoint holds."""
+
+import numpy as np
+import pytest
+import torch
+
+from mmmambamixer.models.layers import LinearPath
+
+T, H, M = 8, 3, 2
+SIZES = dict(look_back=T, horizon=H)
+
+
+@pytest.fixture
+def rows():
+    """A sum of two waves: a linear map forecasts it exactly, one for each variate."""
+    time = np.arange(120.0)[:, None]
+    return np.sin(time * [0.5, 0.9]) + 0.5 * np.cos(time * [1.3, 0.2])
+
+
+@pytest.mark.parametrize('variates', [None, M])
+@pytest.mark.parametrize('centre', ['mean', 'last'])
+def test_forward_is_the_equation(variates, centre):
+    path = LinearPath(**SIZES, variates=variates, centre=centre)
+    torch.nn.init.normal_(path.weight)
+    x = torch.randn(5, T, M)
+    c = x.mean(1, keepdim=True) if centre == 'mean' else x[:, -1:]
+    for place in range(M):
+        weight = path.weight if variates is None else path.weight[place]
+        wanted = torch.einsum('bt,th->bh', x[..., place] - c[..., place], weight)
+        torch.testing.assert_close(path(x)[..., place], wanted + c[..., place])
+
+
+def test_it_starts_by_repeating_the_centre():
+    x = torch.randn(5, T, M)
+    last = LinearPath(**SIZES, centre='last')(x)
+    assert torch.equal(last, x[:, -1:].expand(-1, H, -1))
+    mean = LinearPath(**SIZES, centre='auto')(x)
+    torch.testing.assert_close(mean, x.mean(1, keepdim=True).expand(-1, H, -1))
+
+
+def test_it_commutes_with_shift_and_scale():
+    path = LinearPath(**SIZES, variates=M)
+    torch.nn.init.normal_(path.weight)
+    x = torch.randn(5, T, M)
+    torch.testing.assert_close(path(3 * x + 2), 3 * path(x) + 2)
+
+
+@pytest.mark.parametrize('centre', ['mean', 'last', 'auto'])
+def test_a_fit_forecasts_what_is_linear(rows, centre):
+    path = LinearPath(**SIZES, variates=M, centre=centre)
+    report = path.fit(rows[:80], rows[60:], penalties=(1.0,), shrinkages=(1e-9,))
+    assert report['val_mse'] < 1e-6
+    assert (report['train_windows'], report['val_windows']) == (2 * 70, 2 * 50)
+    windows = torch.from_numpy(rows).float().unfold(0, T + H, 1).transpose(1, 2)
+    found = path(windows[:, :T])
+    torch.testing.assert_close(found, windows[:, T:], atol=2e-3, rtol=0)
+
+
+def test_validation_chooses_the_centre():
+    random = np.random.default_rng(0)
+    walk = random.normal(size=(400, M)).cumsum(axis=0)
+    noise = random.normal(size=(400, M))
+    options = dict(penalties=(1e6,))
+    for rows, centre in ((walk, 'last'), (noise, 'mean')):
+        path = LinearPath(**SIZES, centre='auto')
+        both = [
+            LinearPath(**SIZES, centre=c).fit(rows[:300], rows[292:], **options)
+            for c in ('mean', 'last')
+        ]
+        report = path.fit(rows[:300], rows[292:], **options)
+        assert report['centre'] == centre
+        assert report['val_mse'] == min(one['val_mse'] for one in both)
+        copy = LinearPath(**SIZES, centre='auto')
+        copy.load_state_dict(path.state_dict())
+        x = torch.randn(3, T, M)
+        assert torch.equal(copy(x), path(x)), 'a checkpoint holds the centre'
+
+
+def test_masked_cells_change_nothing(rows):
+    clean, spoilt = rows.copy(), rows.copy()
+    spoilt[30, 0], spoilt[100, 1] = 1e3, -1e3
+    good = spoilt == clean
+    masks = dict(
+        train_scored=good[:80],
+        train_sound=good[:80],
+        val_scored=good[60:],
+    )
+    paths = [LinearPath(**SIZES, variates=M) for _ in range(3)]
+    options = dict(penalties=(1e-2,), shrinkages=(1e-2,))
+    reports = [
+        paths[0].fit(clean[:80], clean[60:], **masks, **options),
+        paths[1].fit(spoilt[:80], clean[60:], **masks, **options),
+        paths[2].fit(spoilt[:80], clean[60:], **options),
+    ]
+    torch.testing.assert_close(paths[0].weight, paths[1].weight, atol=1e-4, rtol=0)
+    assert reports[1]['val_mse'] < 1e-4 < reports[2]['val_mse']
+    assert reports[1]['train_windows'] == 2 * 70 - (T + H)
+    assert reports[1]['val_windows'] == 2 * 50 - H
+
+
+def test_training_changes_it_only_where_asked():
+    for trainable in (False, True):
+        path = LinearPath(**SIZES, trainable=trainable)
+        assert path(torch.randn(2, T, M)).requires_grad == trainable
+        assert set(path.state_dict()) == {'weight', 'centre_weights'}
+
+
+BAD = [
+    (dict(look_back=0), 'look_back is at least 1, got 0'),
+    (dict(horizon=-1), 'horizon is at least 1, got -1'),
+    (dict(variates=0), 'variates is at least 1, got 0'),
+    (dict(centre='median'), "centre is 'mean', 'last' or 'auto', got 'median'"),
+]
+
+
+@pytest.mark.parametrize(('change', 'message'), BAD)
+def test_refused_arguments(change, message):
+    with pytest.raises(ValueError, match=message):
+        LinearPath(**SIZES | change)
+
+
+def test_refused_rows(rows):
+    path = LinearPath(**SIZES, variates=M)
+    with pytest.raises(
+        ValueError, match=r'the train rows are \(rows, 2\), got \(120, 1'
+    ):
+        path.fit(rows[:, :1], rows)
+    with pytest.raises(ValueError, match=r'takes 11 rows .*, and the val split has 10'):
+        path.fit(rows, rows[:10])
