@@ -12,7 +12,7 @@ import torch
 from mmengine.config import Config
 
 from mmmambamixer.engine.restart import RESTARTS, STARTED, resume_if_restarted
-from mmmambamixer.engine.storage import seal
+from mmmambamixer.engine.storage import write_sealed
 
 ROOT = Path(__file__).parents[1]
 
@@ -25,10 +25,7 @@ def config(tmp_path, monkeypatch) -> Config:
 
 
 def save(path: Path) -> str:
-    content = path.with_suffix('.tmp')
-    torch.save(dict(meta=dict(iter=1)), content)
-    path.write_bytes(b''.join(seal(content.read_bytes())))
-    content.unlink()
+    write_sealed(path, lambda file: torch.save(dict(meta=dict(iter=1)), file))
     return str(path)
 
 

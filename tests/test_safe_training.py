@@ -6,6 +6,7 @@
 import io
 from pathlib import Path
 
+import mmengine.runner.runner as mmengine_runner
 import numpy as np
 import pytest
 import torch
@@ -21,10 +22,19 @@ from mmmambamixer.engine import (
     ReplayHook,
     SafeCheckpointHook,
     TrainingStopped,
+    sealing,
 )
 from mmmambamixer.engine.newest import newest_complete
 from mmmambamixer.engine.replay import CountedBatches, Endless, SeededDataset, replayed
-from mmmambamixer.engine.storage import is_complete, seal, write_file
+from mmmambamixer.engine.storage import (
+    SEALED,
+    SealedBackend,
+    is_complete,
+    replacing,
+    write_file,
+    write_sealed,
+)
+from mmmambamixer.engine.streamed import streamed
 
 
 def saved(**content) -> bytes:
@@ -36,7 +46,8 @@ def saved(**content) -> bytes:
 @pytest.fixture
 def checkpoint(tmp_path) -> Path:
     path = tmp_path / 'epoch_1.pth'
-    write_file(path, seal(saved(weights=torch.arange(300.0))))
+    content = dict(weights=torch.arange(300.0))
+    write_sealed(path, lambda file: torch.save(content, file))
     return path
 
 
@@ -63,28 +74,119 @@ def test_any_cut_is_seen(checkpoint):
         assert is_complete(checkpoint) is False, length
 
 
-def test_a_stock_checkpoint_has_no_digest(tmp_path):
+def test_a_stock_checkpoint_has_no_digest(tmp_path, checkpoint):
     path = tmp_path / 'stock.pth'
     path.write_bytes(saved(weights=torch.ones(3)))
     assert is_complete(path) is None
     torch.save({}, path, _use_new_zipfile_serialization=False)
     assert is_complete(path) is None
-    with pytest.raises(ValueError, match=r'only what torch\.save writes'):
-        list(seal(b'no archive'))
+    before = path.read_bytes()
+    for content in (b'no archive', b'', checkpoint.read_bytes()):
+        with pytest.raises(ValueError, match=r'only what torch\.save writes'):
+            write_sealed(path, lambda file, content=content: file.write(content))
+    assert path.read_bytes() == before
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / 'file'
-    write_file(path, [b'old'])
+    write_file(path, b'old')
 
     def full(descriptor):
         raise OSError(28, 'No space left on device')
 
     monkeypatch.setattr('os.fsync', full)
     with pytest.raises(OSError, match='No space left'):
-        write_file(path, [b'new'])
+        write_file(path, b'new')
     assert path.read_bytes() == b'old'
     assert [p.name for p in tmp_path.iterdir()] == ['file']
+
+
+@pytest.mark.parametrize('block', [1, 21, 22, 23, 4096, sealing.BLOCK])
+def test_blocks_do_not_change_what_torch_writes(block, tmp_path, monkeypatch):
+    monkeypatch.setattr(sealing, 'BLOCK', block)
+    content = dict(
+        x=torch.arange(3000.0), part=torch.arange(9)[2:5], none=torch.ones(0)
+    )
+    plain, path = saved(**content), tmp_path / 'epoch_1.pth'
+    write_sealed(path, lambda file: torch.save(content, file))
+    assert path.read_bytes()[: len(plain) - 2] == plain[:-2]
+    assert path.stat().st_size == len(plain) + sealing.COMMENT
+    assert is_complete(path)
+
+
+class Full:
+    """A disk with room for some bytes."""
+
+    def __init__(self, file, room: int) -> None:
+        self.file, self.room = file, room
+
+    def write(self, data) -> None:
+        self.room -= len(data)
+        if self.room < 0:
+            raise OSError(28, 'No space left on device')
+        self.file.write(data)
+
+    def fileno(self) -> int:
+        return self.file.fileno()
+
+
+@pytest.mark.parametrize('part', [0, 0.5, 1])
+def test_a_disk_that_fills_up_while_torch_writes(part, tmp_path, monkeypatch):
+    """It is the error of the disk that comes out, and the file is the old one."""
+    monkeypatch.setattr(sealing, 'BLOCK', 256)
+    content, path = dict(weights=torch.arange(3000.0)), tmp_path / 'epoch_1.pth'
+    path.write_bytes(b'old')
+    room = int(part * len(saved(**content)))
+    with (
+        pytest.raises(OSError, match='No space left'),
+        replacing(path) as file,
+        sealing.Sealing(Full(file, room)) as sealed,
+    ):
+        torch.save(content, sealed)
+    assert path.read_bytes() == b'old'
+    assert [p.name for p in tmp_path.iterdir()] == ['epoch_1.pth']
+
+
+class Unpicklable:
+    def __reduce__(self):
+        raise ValueError('has no plain form')
+
+
+def test_an_error_of_torch_leaves_the_old_file(tmp_path):
+    path = tmp_path / 'epoch_1.pth'
+    path.write_bytes(b'old')
+    content = [torch.ones(3), Unpicklable()]
+    with pytest.raises(ValueError, match='has no plain form'):
+        write_sealed(path, lambda file: torch.save(content, file))
+    assert path.read_bytes() == b'old'
+    assert [p.name for p in tmp_path.iterdir()] == ['epoch_1.pth']
+
+
+def test_checkpoints_of_a_run_are_not_made_in_memory_first(tmp_path, monkeypatch):
+    """The way of MMEngine leads through `put`, with all bytes of a checkpoint."""
+    stock = mmengine_runner.save_checkpoint
+
+    def put(*args):
+        raise AssertionError('all bytes at once')
+
+    monkeypatch.setattr(SealedBackend, 'put', put)
+    toy.run(tmp_path / 'ours', epochs=2)
+    paths = [*(tmp_path / 'ours').glob('*epoch_2.pth')]
+    assert sorted(path.name[:5] for path in paths) == ['best_', 'epoch']
+    assert all(is_complete(path) for path in paths)
+    assert mmengine_runner.save_checkpoint is stock
+
+
+def test_other_storage_is_served_as_ever(tmp_path):
+    with streamed():
+        for name, backend in (('plain', 'local'), ('sealed', SEALED)):
+            mmengine_runner.save_checkpoint(
+                dict(x=torch.ones(3)),
+                str(tmp_path / name),
+                backend_args=dict(backend=backend),
+            )
+    assert is_complete(tmp_path / 'plain') is None
+    assert is_complete(tmp_path / 'sealed')
 
 
 def test_the_newest_complete_checkpoint_is_chosen(checkpoint):

@@ -13,6 +13,7 @@ from .newest import newest_complete
 from .plain_hook import PlainCheckpointHook
 from .stopped import TrainingStopped
 from .storage import SEALED, write_file
+from .streamed import streamed
 
 INTERRUPTED = 'interrupted_iter_{}.pth'
 """Name of what is saved between the intervals, when a run is told to stop."""
@@ -93,19 +94,20 @@ class SafeCheckpointHook(PlainCheckpointHook, CheckpointHook):
         self.last_ckpt = self.file_backend.join_path(self.out_dir, name)
         runner.message_hub.update_info('last_ckpt', self.last_ckpt)
         try:
-            runner.save_checkpoint(
-                self.out_dir,
-                name,
-                save_optimizer=self.save_optimizer,
-                save_param_scheduler=self.save_param_scheduler,
-                meta=meta,
-                by_epoch=self.by_epoch,
-                backend_args=self.backend_args,
-                **self.args,
-            )
+            with streamed():
+                runner.save_checkpoint(
+                    self.out_dir,
+                    name,
+                    save_optimizer=self.save_optimizer,
+                    save_param_scheduler=self.save_param_scheduler,
+                    meta=meta,
+                    by_epoch=self.by_epoch,
+                    backend_args=self.backend_args,
+                    **self.args,
+                )
             if is_main_process():
                 pointer = os.path.join(runner.work_dir, 'last_checkpoint')
-                write_file(pointer, [self.last_ckpt.encode()])
+                write_file(pointer, self.last_ckpt.encode())
         except OSError as error:
             raise TrainingStopped(
                 f'{self.last_ckpt} could not be written ({error}); the last complete '
@@ -116,7 +118,8 @@ class SafeCheckpointHook(PlainCheckpointHook, CheckpointHook):
         # The stock hook deletes the previous best one before it saves the next.
         backend, self.file_backend = self.file_backend, Later(self.file_backend)
         try:
-            super()._save_best_checkpoint(runner, metrics)
+            with streamed():
+                super()._save_best_checkpoint(runner, metrics)
         except OSError as error:
             raise TrainingStopped(
                 f'the best checkpoint could not be written ({error}); the last '

@@ -7,41 +7,17 @@ the comment of that archive, so every reader of such files still reads it.
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from mmengine.fileio import LocalBackend, register_backend
 
-END = 22
-"""Bytes of a zip archive's last record without a comment; its last two are the
-comment's length."""
-
-MARK = b'sha256:'
-COMMENT = len(MARK) + 64
-BLOCK = 1 << 20
+from .sealing import BLOCK, COMMENT, END, MARK, Sealing
 
 SEALED = 'mmmambamixer.SealedBackend'
 """Name of the storage in `backend_args=dict(backend=...)`."""
-
-
-def seal(data: bytes) -> Iterator[bytes]:
-    """Yield the bytes of an archive without its end, then its end with a digest.
-
-    The digest is computed while the caller writes.
-
-    Raises:
-        ValueError: If `data` is no zip archive without a comment.
-    """
-    if data[-END:][:4] != b'PK\x05\x06' or data[-2:] != b'\0\0':
-        raise ValueError('only what torch.save writes can get a digest')
-    body, length = memoryview(data)[:-2], COMMENT.to_bytes(2, 'little')
-    with ThreadPoolExecutor(1) as pool:
-        digest = pool.submit(hashlib.sha256, body)
-        yield body
-        digest = digest.result()
-    digest.update(length)
-    yield length + MARK + digest.hexdigest().encode()
 
 
 def is_complete(path: str | os.PathLike) -> bool | None:
@@ -78,24 +54,26 @@ def sha256_of(path: str | os.PathLike, size: int) -> str:
     return digest.hexdigest()
 
 
-def write_file(path: str | os.PathLike, parts: Iterable[bytes]) -> None:
+@contextmanager
+def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
     """Replace a file in one step: after a crash it is the old one or the new one.
 
     Args:
         path: The file; its folder is made where it is missing.
-        parts: Its bytes, one after the other.
+
+    Returns:
+        The new file, to be written in the `with` block.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f'.{path.name}.unfinished')
     try:
         with open(unfinished, 'wb') as file:
-            for part in parts:
-                file.write(part)
-                file.flush()
-                os.fsync(file.fileno())
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(unfinished, path)
-    except OSError:
+    except BaseException:
         unfinished.unlink(missing_ok=True)
         raise
     folder = os.open(path.parent, os.O_RDONLY)
@@ -105,12 +83,33 @@ def write_file(path: str | os.PathLike, parts: Iterable[bytes]) -> None:
         os.close(folder)
 
 
+def write_file(path: str | os.PathLike, data: bytes) -> None:
+    """Replace a file as `replacing` does."""
+    with replacing(path) as file:
+        file.write(data)
+
+
+def write_sealed(path: str | os.PathLike, save: Callable[[Sealing], None]) -> None:
+    """Replace a checkpoint by one with its digest, or leave it as it is.
+
+    Args:
+        path: As in `replacing`.
+        save: Writes the archive, as `torch.save` does, into the file it is given.
+
+    Raises:
+        OSError: If the file cannot be written.
+        ValueError: If it writes no zip archive without a comment.
+    """
+    with replacing(path) as file, Sealing(file) as sealing:
+        save(sealing)
+
+
 class SealedBackend(LocalBackend):
     """MMEngine's local storage, with whole files and a digest in checkpoints."""
 
     def put(self, obj: bytes, filepath: str | os.PathLike) -> None:
         """Write a checkpoint with its digest, or not at all."""
-        write_file(filepath, seal(obj))
+        write_sealed(filepath, lambda file: file.write(obj))
 
 
 register_backend(SEALED, SealedBackend, force=True)
