@@ -3,10 +3,10 @@
     python benchmarks/checkpoint_cost.py
 
 Checkpoints of ViM2-T with the state of AdamW, written by `CheckpointHook` and by
-`SafeCheckpointHook` in turn into the same folder, each keeping one. Stock returns when
-the system has the bytes, ours when they are on the disk, so stock is timed once more
-until its file is synced too. Prints medians and the lowest and highest time, and writes
-benchmarks/results/checkpoint_cost.json.
+`SafeCheckpointHook` in turn into the same folder, each keeping one, now the one first,
+now the other. Stock returns when the system has the bytes, ours when they are on the
+disk, so stock is timed once more until its file is synced too. Prints medians and the
+lowest and highest time, and writes benchmarks/results/checkpoint_cost.json.
 """
 
 import argparse
@@ -68,7 +68,7 @@ def measure(folder: str, rounds: int) -> dict[str, list[float]]:
     for hook in hooks:
         hook.before_train(runner)
     for number in range(rounds + 1):
-        for hook in hooks:
+        for hook in hooks if number % 2 else hooks[::-1]:
             os.sync()  # what the other one left to write
             name = type(hook).__name__
             started = time.perf_counter()
@@ -93,6 +93,7 @@ def main() -> None:
     parser.add_argument('--rounds', type=int, default=15)
     parser.add_argument('--folder', help='where to write; by default the temporary one')
     args = parser.parse_args()
+    load = os.getloadavg()[0]  # of what else the machine does
     with tempfile.TemporaryDirectory(dir=args.folder) as folder:
         seconds = measure(folder, args.rounds)
         (path,) = Path(folder).glob('Safe*/*/*.pth')
@@ -112,7 +113,7 @@ def main() -> None:
     for name, ratio in ratios.items():
         print(f'{size:.0f} MiB, safe / {name}: {ratio:.2f}')
     content = dict(environment(), mebibytes=size, rounds=args.rounds, seconds=results)
-    content['ratios'] = ratios
+    content.update(ratios=ratios, load=load)
     RESULTS.write_text(json.dumps(content, indent=1) + '\n')
 
 
