@@ -69,6 +69,15 @@ def test_training_scenes_may_be_crowded(tools, data):
             assert sum(shown.values()) / len(shown) > fewest - 1  # some find no place
 
 
+def test_training_scenes_are_like_those_of_the_test_by_default(
+    tools, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(tools[1], 'DIGITS', (1, 1))
+    tools[0].write_scenes(tmp_path, 0.2, 1, tuple(COUNTS.values()), None, SIZE)
+    for part, count in COUNTS.items():
+        assert len(annotations(tmp_path, part)['annotations']) == count
+
+
 def test_the_same_call_writes_the_same_bytes(tools, data, tmp_path):
     (tmp_path / 'train').mkdir()
     (tmp_path / 'train/old.png').touch()  # goes, the rest of the folder stays
