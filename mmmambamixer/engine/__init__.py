@@ -3,6 +3,7 @@
 from .checkpoint import check_state_dict, from_plain, to_plain
 from .checkpoint_hook import SafeCheckpointHook
 from .finite import FiniteHook
+from .fit_blend import FitBlendHook
 from .fit_linear import FitLinearPathHook, fit_linear_path
 from .interruption import InterruptionHook
 from .layer_decay import LayerDecayOptimWrapperConstructor
@@ -13,6 +14,7 @@ from .stopped import TrainingStopped
 
 __all__ = [
     'FiniteHook',
+    'FitBlendHook',
     'FitLinearPathHook',
     'InterruptionHook',
     'LayerDecayOptimWrapperConstructor',

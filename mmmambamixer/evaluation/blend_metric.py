@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import torch
 from mmengine.evaluator import BaseMetric
+from torch import Tensor
 
 from mmmambamixer.registry import METRICS
 
@@ -13,18 +14,29 @@ class BlendMetric(BaseMetric):
     """Weight w in [0, 1] of `line + w (mixers - line)` with the least squared error.
 
     One number, in closed form from sums over all windows in float64, so it depends on
-    no batch size. Results: `blend/weight`, `blend/mse` with it, and the errors of the
-    two, `blend/line_mse` and `blend/mixers_mse`. Meant for validation: `FitBlendHook`
-    gives the weight to the model.
+    no batch size. It may ask for evidence: over blocks of h consecutive windows, whose
+    horizons hardly overlap, the squared error must fall by so many standard errors,
+    else the weight is 0. Neighbouring windows tell almost the same, and a random walk
+    would be forecast with noise otherwise.
+
+    Results: `blend/weight`; `blend/evidence`, the fall in standard errors; `blend/mse`,
+    with the weight; and the errors of the two, `blend/line_mse` and
+    `blend/mixers_mse`. Meant for validation, where windows come in order:
+    `FitBlendHook` gives the weight to the model.
 
     Args:
+        min_evidence: Standard errors by which a blend must be better than the line.
         collect_device: As in MMEngine.
     """
 
     default_prefix = 'blend'
 
-    def __init__(self, *, collect_device: str = 'cpu') -> None:
+    def __init__(
+        self, *, min_evidence: float = 0.0, collect_device: str = 'cpu'
+    ) -> None:
         super().__init__(collect_device=collect_device)
+        self.min_evidence = min_evidence
+        self.horizon = None
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Add up windows; each sample has `line`, `mixers` and `target`, `(h, m)`."""
@@ -38,6 +50,7 @@ class BlendMetric(BaseMetric):
             torch.stack([sample[key] for sample in data_samples]).double()
             for key in ('line', 'mixers', 'target')
         )
+        self.horizon = target.shape[1]
         error, step = target - line, mixers - line
         sums = [error * error, error * step, step * step, torch.ones_like(error)]
         if 'observed' in data_samples[0]:
@@ -46,7 +59,24 @@ class BlendMetric(BaseMetric):
         self.results += torch.stack([part.sum((1, 2)) for part in sums], 1).tolist()
 
     def compute_metrics(self, results: list[list[float]]) -> dict[str, float]:
-        ee, es, ss, count = torch.tensor(results, dtype=torch.float64).sum(0).tolist()
+        windows = torch.tensor(results, dtype=torch.float64)  # (windows, 4)
+        ee, es, ss, count = windows.sum(0).tolist()
         weight = min(max(es / ss, 0.0), 1.0) if ss else 0.0
-        at = lambda w: (ee - 2 * w * es + w * w * ss) / count  # noqa: E731
-        return dict(weight=weight, mse=at(weight), line_mse=at(0), mixers_mse=at(1))
+        blocks = torch.stack([part.sum(0) for part in windows.split(self.horizon)])
+        evidence = standard_errors(2 * weight * blocks[:, 1] - weight**2 * blocks[:, 2])
+        if evidence < self.min_evidence:
+            weight = 0.0
+        return dict(
+            weight=weight,
+            evidence=evidence,
+            mse=(ee - 2 * weight * es + weight**2 * ss) / count,
+            line_mse=ee / count,
+            mixers_mse=(ee - 2 * es + ss) / count,
+        )
+
+
+def standard_errors(falls: Tensor) -> float:
+    """Return the mean of independent numbers in its standard errors; 0 for one alone."""
+    if len(falls) < 2 or not falls.std():
+        return 0.0
+    return float(falls.mean() / falls.std() * len(falls) ** 0.5)

@@ -29,6 +29,8 @@ class ForecastMetric(BaseMetric):
       included; a calibrated model reaches the difference of the two levels.
 
     Args:
+        key: What of a sample is scored: 'forecast', or another branch of the model,
+            such as 'line' or 'mixers' of a TSM2 with a linear path.
         quantiles: Levels of the quantiles that the model forecasts, ascending, between
             0 and 1. Empty: point forecasts only.
         collect_device: 'cpu' or 'gpu'.
@@ -45,6 +47,7 @@ class ForecastMetric(BaseMetric):
     def __init__(
         self,
         *,
+        key: str = 'forecast',
         quantiles: Sequence[float] = (),
         collect_device: str = 'cpu',
         prefix: str | None = None,
@@ -54,7 +57,7 @@ class ForecastMetric(BaseMetric):
         ascending = all(a < b for a, b in pairwise(levels))
         if not ascending or not all(0 < level < 1 for level in levels):
             raise ValueError(f'quantiles ascend between 0 and 1, got {levels}')
-        self.quantiles = levels
+        self.key, self.quantiles = key, levels
 
     def process(self, data_batch, data_samples: Sequence[dict]) -> None:
         """Add the sums of each window.
@@ -64,7 +67,7 @@ class ForecastMetric(BaseMetric):
             data_samples: One dict a window: `forecast` and `target` `(h, m')`, perhaps
                 `observed` `(h, m')` bool, and `quantiles` `(q, h, m')`.
         """
-        forecast = stacked(data_samples, 'forecast').double()  # (b, h, m')
+        forecast = stacked(data_samples, self.key).double()  # (b, h, m')
         target = stacked(data_samples, 'target').double()
         if forecast.shape != target.shape:
             raise ValueError(

@@ -80,9 +80,7 @@ def test_time_is_mixed_forward_only():
     x = past(1)
     changed = x.clone()
     changed[:, -1] += 1  # lies in the last two of the 8 patches
-    difference = [
-        (model.mixers(model.tokens(a, None, None))) for a in (x, changed)
-    ]
+    difference = [(model.mixers(model.tokens(a, None, None))) for a in (x, changed)]
     moved = (difference[0] - difference[1]).abs().amax((0, 1, 3))
     assert (moved[:-2] == 0).all() and (moved[-2:] > 0).all()
 
@@ -248,7 +246,8 @@ class TestModes:
         target = torch.linspace(0, 1, 1001).view(-1, 1, 1).expand(-1, 24, 3)
         losses = []
         for level in (0.05, 0.1, 0.15):
-            guess = torch.tensor([level, 0.5, 0.9]).view(3, 1, 1, 1).expand(3, 1001, 24, 3)
+            guess = torch.tensor([level, 0.5, 0.9]).view(3, 1, 1, 1)
+            guess = guess.expand(3, 1001, 24, 3)
             model.branches = lambda *_, guess=guess: dict(forecast=guess)
             losses.append(model(torch.zeros(1001, 64, 3), target, mode='loss')['loss'])
         assert losses[1] < losses[0] and losses[1] < losses[2]
@@ -279,5 +278,5 @@ def test_wrong_options_are_refused(options, told):
 
 
 def test_a_look_back_of_another_size_is_refused():
-    with pytest.raises(ValueError, match=r'= \(b, 64, 3\), got \(2, 60, 3\)'):
+    with pytest.raises(ValueError, match=r'b, 64, 3\), got \(2, 60, 3\)'):
         make()(torch.zeros(2, 60, 3))

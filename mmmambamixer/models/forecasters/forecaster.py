@@ -92,11 +92,10 @@ class Forecaster(BaseModel):
             'predict': for each window `forecast` `(h, m')` and, as given and had,
             `target`, `observed`, `quantiles` `(q, h, m')` and the branches.
         """
-        expected = (self.look_back, self.variates)
-        if past.dim() != 3 or tuple(past.shape[1:]) != expected:
+        if past.dim() != 3 or past.shape[1:] != (self.look_back, self.variates):
             raise ValueError(
-                f'past must be (windows, look_back, variates) = (b, *{expected}), got '
-                f'{tuple(past.shape)}'
+                f'past must be (b, look_back, variates) = (b, {self.look_back}, '
+                f'{self.variates}), got {tuple(past.shape)}'
             )
         branches = self.branches(past, known, static)
         if self.targets is not None:
@@ -146,5 +145,3 @@ def check_quantiles(quantiles: Sequence[float] | None) -> list[float] | None:
             f'got {quantiles}'
         )
     return levels
-
-

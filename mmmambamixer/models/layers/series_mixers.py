@@ -3,7 +3,6 @@
 Axis letters: b batch, m variates, p patches (time), c channels.
 """
 
-import torch
 from torch import Tensor, nn
 
 from .channel_mixer import MLP

@@ -1,0 +1,12 @@
+"""Electricity: 321 variates."""
+
+_base_ = './tsm2.py'
+
+model = dict(variates=321)
+table = dict(
+    path='{{$MMMAMBAMIXER_DATA:data}}/timeseries/electricity.csv',
+    borders=(0.7, 0.2),
+)
+train_dataloader = dict(dataset=dict(**table))
+val_dataloader = dict(dataset=dict(**table))
+test_dataloader = dict(dataset=dict(**table))

@@ -1,0 +1,12 @@
+"""ETTm1: 7 variates."""
+
+_base_ = './tsm2.py'
+
+model = dict(variates=7)
+table = dict(
+    path='{{$MMMAMBAMIXER_DATA:data}}/timeseries/ETTm1.csv',
+    borders=(34560, 46080, 57600),
+)
+train_dataloader = dict(dataset=dict(**table))
+val_dataloader = dict(dataset=dict(**table))
+test_dataloader = dict(dataset=dict(**table))

@@ -1,0 +1,84 @@
+"""TSM2 and the recipe that all forecasting configs share; a table's base comes on top.
+
+The protocol is the field's: look-back 512, stride 1, every window scored, series scaled
+by the train rows, model selection by validation. See docs/forecasting.md.
+"""
+
+_base_ = '../mmmambamixer.py'
+
+default_scope = 'mmmambamixer'
+model = dict(
+    type='TSM2',
+    look_back=512,
+    patch_len=16,
+    stride=16,
+    linear_path=dict(maps='variate'),
+)
+
+loader = dict(num_workers=0, collate_fn=dict(type='default_collate'))
+train_dataloader = dict(
+    **loader,
+    batch_size=32,
+    sampler=dict(type='RandomWindowSampler', max_windows=16000),
+    dataset=dict(type='SeriesDataset', split='train', look_back=512),
+)
+val_dataloader = dict(
+    **loader,
+    batch_size=128,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(type='SeriesDataset', split='val', look_back=512),
+)
+test_dataloader = dict(
+    **loader,
+    batch_size=128,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(type='SeriesDataset', split='test', look_back=512),
+)
+val_evaluator = [dict(type='ForecastMetric'), dict(type='BlendMetric')]
+test_evaluator = [
+    dict(type='ForecastMetric'),
+    dict(type='ForecastMetric', key='line', prefix='line'),
+    dict(type='ForecastMetric', key='mixers', prefix='mixers'),
+]
+
+epochs = 8
+optim_wrapper = dict(
+    optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.01),
+    clip_grad=dict(max_norm=1.0),
+    paramwise_cfg={{_base_.decay}},
+)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=1e-2, end=0.5, convert_to_iter_based=True),
+    dict(
+        type='CosineAnnealingLR',
+        begin=0.5,
+        end=epochs,
+        eta_min=1e-5,
+        convert_to_iter_based=True,
+    ),
+]
+train_cfg = dict(by_epoch=True, max_epochs=epochs, val_interval=1)
+val_cfg = dict()
+test_cfg = dict()
+default_hooks = dict(
+    logger=dict(type='LoggerHook', interval=50),
+    checkpoint=dict(
+        type='CheckpointHook',
+        interval=1,
+        max_keep_ckpts=1,
+        save_best=['blend/mse', 'blend/mixers_mse'],
+        rule='less',
+    ),
+)
+custom_hooks = [
+    dict(type='FitLinearPathHook'),
+    dict(type='FitBlendHook'),
+    dict(type='EarlyStoppingHook', monitor='blend/mse', rule='less', patience=3),
+]
+randomness = dict(seed=0)
+
+# What the *_paper.py configs take: no linear path, nothing to blend.
+paper_model = dict(linear_path=None, centre='mean')
+paper_hooks = [
+    dict(type='EarlyStoppingHook', monitor='forecast/mse', rule='less', patience=3)
+]

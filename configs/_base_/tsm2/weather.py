@@ -1,0 +1,14 @@
+"""Weather: 21 variates."""
+
+_base_ = './tsm2.py'
+
+model = dict(variates=21)
+table = dict(
+    path='{{$MMMAMBAMIXER_DATA:data}}/timeseries/weather.csv',
+    borders=(0.7, 0.2),
+    irregular=True,
+    missing_values=(-9999,),
+)
+train_dataloader = dict(dataset=dict(**table))
+val_dataloader = dict(dataset=dict(**table))
+test_dataloader = dict(dataset=dict(**table))
