@@ -156,7 +156,9 @@ def call(tool: str, config: Path, folder: Path, arguments: list) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / f'{Path(tool).stem}.txt'
     command = [sys.executable, ROOT / 'tools' / tool, config, *arguments]
-    threads = dict(OMP_NUM_THREADS='1', MKL_NUM_THREADS='1')
+    threads = dict.fromkeys(
+        ('OMP_NUM_THREADS', 'MKL_NUM_THREADS', 'OPENBLAS_NUM_THREADS'), '1'
+    )
     with open(log, 'w') as file:
         process = subprocess.run(
             list(map(str, command)),

@@ -11,20 +11,26 @@ from mmmambamixer.registry import METRICS
 
 @METRICS.register_module()
 class BlendMetric(BaseMetric):
-    """Weight w in [0, 1] of `line + w (mixers - line)` with the least squared error.
+    """Weight of `line + weight (mixers - line)`, from 0 to 1, for a small error.
 
     One number, in closed form from sums over all windows in float64, so it depends on
-    no batch size. It may ask for evidence: over blocks of h consecutive windows, whose
-    horizons hardly overlap, the squared error must fall by so many standard errors,
-    else the weight is 0. Neighbouring windows tell almost the same, and a random walk
-    would be forecast with noise otherwise.
+    no batch size. Validation is one sample of the future, and equal weights are hard to
+    beat, so it lies half-way between the best of validation and a `prior`. It may ask
+    for evidence: over blocks of h consecutive windows, whose horizons hardly overlap,
+    the squared error must fall by so many standard errors, else the weight is 0.
+    Neighbouring windows tell almost the same, and a random walk would be forecast with
+    noise otherwise.
 
     Results: `blend/weight`; `blend/evidence`, the fall in standard errors; `blend/mse`,
     with the weight; and the errors of the two, `blend/line_mse` and
     `blend/mixers_mse`. Meant for validation, where windows come in order:
     `FitBlendHook` gives the weight to the model.
 
+    Reference: Stock and Watson, "Combination forecasts of output growth in a
+    seven-country data set", 2004, on equal weights.
+
     Args:
+        prior: What the weight is drawn to, in [0, 1].
         min_evidence: Standard errors by which a blend must be better than the line.
         collect_device: As in MMEngine.
     """
@@ -32,10 +38,16 @@ class BlendMetric(BaseMetric):
     default_prefix = 'blend'
 
     def __init__(
-        self, *, min_evidence: float = 0.0, collect_device: str = 'cpu'
+        self,
+        *,
+        prior: float = 0.5,
+        min_evidence: float = 0.0,
+        collect_device: str = 'cpu',
     ) -> None:
         super().__init__(collect_device=collect_device)
-        self.min_evidence = min_evidence
+        if not 0 <= prior <= 1:
+            raise ValueError(f'prior must be from 0 to 1, got {prior}')
+        self.prior, self.min_evidence = prior, min_evidence
         self.horizon = None
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
@@ -61,11 +73,10 @@ class BlendMetric(BaseMetric):
     def compute_metrics(self, results: list[list[float]]) -> dict[str, float]:
         windows = torch.tensor(results, dtype=torch.float64)  # (windows, 4)
         ee, es, ss, count = windows.sum(0).tolist()
-        weight = min(max(es / ss, 0.0), 1.0) if ss else 0.0
+        best = min(max(es / ss, 0.0), 1.0) if ss else 0.0
         blocks = torch.stack([part.sum(0) for part in windows.split(self.horizon)])
-        evidence = standard_errors(2 * weight * blocks[:, 1] - weight**2 * blocks[:, 2])
-        if evidence < self.min_evidence:
-            weight = 0.0
+        evidence = standard_errors(2 * best * blocks[:, 1] - best**2 * blocks[:, 2])
+        weight = (best + self.prior) / 2 if evidence >= self.min_evidence else 0.0
         return dict(
             weight=weight,
             evidence=evidence,
@@ -76,7 +87,7 @@ class BlendMetric(BaseMetric):
 
 
 def standard_errors(falls: Tensor) -> float:
-    """Return the mean of independent numbers in its standard errors; 0 for one alone."""
+    """Return the mean of independent numbers in its standard errors; 0 for one."""
     if len(falls) < 2 or not falls.std():
         return 0.0
     return float(falls.mean() / falls.std() * len(falls) ** 0.5)

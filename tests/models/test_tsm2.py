@@ -253,6 +253,25 @@ class TestModes:
         assert losses[1] < losses[0] and losses[1] < losses[2]
 
 
+@pytest.mark.parametrize('centre', ['mean', 'last'])
+def test_windows_are_flipped_around_the_centre_of_the_look_back(centre):
+    model = make(sign_flip=True, centre=centre, targets=[0, 2], dropout=0).train()
+    x, future = past(64), torch.randn(64, 24, 2)
+    middle = x.mean(1, keepdim=True) if centre == 'mean' else x[:, -1:]
+    flipped, target = model.flipped(x, future)
+    turned = (flipped - x).abs().amax((1, 2)) > 1e-4
+    assert 16 < turned.sum() < 48
+    torch.testing.assert_close(flipped[turned], (2 * middle - x)[turned])
+    expected = (2 * middle[..., [0, 2]] - future)[turned]
+    torch.testing.assert_close(target[turned], expected)
+    torch.testing.assert_close(target[~turned], future[~turned])
+    losses = {float(model(x, future, mode='loss')['loss']) for _ in range(5)}
+    assert len(losses) == 5
+    model.eval()
+    losses = {float(model(x, future, mode='loss')['loss']) for _ in range(5)}
+    assert len(losses) == 1
+
+
 @pytest.mark.parametrize(
     ('options', 'told'),
     [
@@ -267,6 +286,7 @@ class TestModes:
         (dict(quantiles=[0.1, 0.9]), r'hold 0.5, the point forecast, got \[0.1, 0.9\]'),
         (dict(quantiles=[0.5, 0.1]), 'must ascend'),
         (dict(targets=[3]), r'below variates=3, got \[3\]'),
+        (dict(sign_flip=True, future_covariates=2), 'future_covariates=0, got 2'),
         (dict(horizon=0), 'horizon must be at least 1, got 0'),
         (dict(patch_len=65), '64 steps is shorter than a patch, patch_len=65'),
     ],

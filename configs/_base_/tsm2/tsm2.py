@@ -12,6 +12,8 @@ model = dict(
     look_back=512,
     patch_len=16,
     stride=16,
+    dropout=0.3,
+    sign_flip=True,
     linear_path=dict(maps='variate'),
 )
 
@@ -19,7 +21,7 @@ loader = dict(num_workers=0, collate_fn=dict(type='default_collate'))
 train_dataloader = dict(
     **loader,
     batch_size=32,
-    sampler=dict(type='RandomWindowSampler', max_windows=16000),
+    sampler=dict(type='RandomWindowSampler', max_windows=6400),
     dataset=dict(type='SeriesDataset', split='train', look_back=512),
 )
 val_dataloader = dict(
@@ -41,17 +43,17 @@ test_evaluator = [
     dict(type='ForecastMetric', key='mixers', prefix='mixers'),
 ]
 
-epochs = 8
+epochs = 4
 optim_wrapper = dict(
     optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.01),
     clip_grad=dict(max_norm=1.0),
     paramwise_cfg={{_base_.decay}},
 )
 param_scheduler = [
-    dict(type='LinearLR', start_factor=1e-2, end=0.5, convert_to_iter_based=True),
+    dict(type='LinearLR', start_factor=1e-2, end=0.2, convert_to_iter_based=True),
     dict(
         type='CosineAnnealingLR',
-        begin=0.5,
+        begin=0.2,
         end=epochs,
         eta_min=1e-5,
         convert_to_iter_based=True,

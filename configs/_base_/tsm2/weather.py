@@ -9,6 +9,9 @@ table = dict(
     irregular=True,
     missing_values=(-9999,),
 )
-train_dataloader = dict(dataset=dict(**table))
+train_dataloader = dict(
+    sampler=dict(max_windows=4000),
+    dataset=dict(**table),
+)
 val_dataloader = dict(dataset=dict(**table))
 test_dataloader = dict(dataset=dict(**table))

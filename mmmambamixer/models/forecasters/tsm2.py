@@ -58,15 +58,18 @@ class TSM2(Forecaster):
         time_scans: 1 (forward) or 2 (forward and backward).
         variate_scans: 2 or 1.
         averaging: Learn the averages; otherwise the blocks are a residual chain.
-        norm: '2d' or 'token'; with 'token' and one time scan a token depends on its past
-            only.
+        norm: '2d' or 'token'; with 'token' and one time scan a token depends on its
+            past only.
         instance_norm: Normalise each window and variate, with a gain and a shift that
             are learned (`affine`) or without.
         affine: See `instance_norm`.
         centre: What that subtracts, 'mean' or 'last'.
         variate_embed: Add a learned vector to the tokens of each variate.
-        linear_path: None, or a dict with `maps`, 'shared' (one matrix) or 'variate' (one
-            for each), and, if wanted, the `centre` of `LinearPath`.
+        linear_path: None, or a dict with `maps`, 'shared' (one matrix) or 'variate'
+            (one for each), and, if wanted, the `centre` of `LinearPath`.
+        sign_flip: In training turn half of the windows upside down, look-back and
+            horizon around the centre of the look-back. What rises in the train years
+            then falls as often, so their drift is not learned.
         future_covariates: Numbers known of each future step and variate, f.
         static_features: Numbers known of each variate, s.
         init_cfg: Initialisation by MMEngine.
@@ -120,6 +123,7 @@ class TSM2(Forecaster):
         centre: str = 'mean',
         variate_embed: bool = False,
         linear_path: dict | None = None,
+        sign_flip: bool = False,
         future_covariates: int = 0,
         static_features: int = 0,
         init_cfg: dict | list | None = None,
@@ -133,6 +137,12 @@ class TSM2(Forecaster):
             loss=loss,
             init_cfg=init_cfg,
         )
+        if sign_flip and future_covariates:
+            raise ValueError(
+                'sign_flip turns series upside down and not what goes with them: it '
+                f'needs future_covariates=0, got {future_covariates}'
+            )
+        self.sign_flip, self.centre = sign_flip, centre
         self.instance_norm = None
         if instance_norm:
             self.instance_norm = InstanceNorm(
@@ -183,6 +193,28 @@ class TSM2(Forecaster):
                 **options,
             )
             self.register_buffer('blend', torch.tensor(0.5))
+
+    def forward(
+        self,
+        past: Tensor,
+        future: Tensor | None = None,
+        observed: Tensor | None = None,
+        known: Tensor | None = None,
+        static: Tensor | None = None,
+        mode: str = 'tensor',
+    ) -> Tensor | dict[str, Tensor] | list[dict[str, Tensor]]:
+        if mode == 'loss' and self.training and self.sign_flip:
+            past, future = self.flipped(past, future)
+        return super().forward(past, future, observed, known, static, mode)
+
+    def flipped(self, past: Tensor, future: Tensor) -> tuple[Tensor, Tensor]:
+        """Return windows of which each is upside down with probability 1/2."""
+        sign = torch.randint(2, (len(past), 1, 1), device=past.device) * 2 - 1
+        centre = past[:, -1:] if self.centre == 'last' else past.mean(1, keepdim=True)
+        past = centre + sign * (past - centre)
+        if self.targets is not None:
+            centre = centre[..., self.targets]
+        return past, centre + sign * (future - centre)
 
     def branches(
         self, past: Tensor, known: Tensor | None, static: Tensor | None
