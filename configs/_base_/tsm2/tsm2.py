@@ -14,6 +14,7 @@ model = dict(
     stride=16,
     dropout=0.3,
     sign_flip=True,
+    centre='mean',
     linear_path=dict(maps='variate'),
 )
 

@@ -2,7 +2,7 @@
 
 _base_ = './tsm2.py'
 
-model = dict(variates=21)
+model = dict(variates=21, dropout=0.2, sign_flip=False)
 table = dict(
     path='{{$MMMAMBAMIXER_DATA:data}}/timeseries/weather.csv',
     borders=(0.7, 0.2),
