@@ -35,7 +35,10 @@ def weighted_sum_flops(inputs: list, outputs: list) -> float:
 
 
 def scan_conv_flops(inputs: list, outputs: list) -> float:
-    """Count `scan_conv(v, weight, ...)`: one multiply-add for each tap and output."""
+    """Count `scan_conv(v, weight, ...)`: one multiply-add for each tap and output.
+
+    The filters `(g, t)` and `(g, t, d)` count alike.
+    """
     return float(get_shape(inputs[1])[1] * math.prod(get_shape(outputs[0])))
 
 

@@ -1,4 +1,4 @@
-"""Causal convolution along the scanned axis, one filter for each scan."""
+"""Causal convolution along the scanned axis, a filter for each scan or feature."""
 
 from .interface import scan_conv
 from .reference import scan_conv_reference

@@ -1,11 +1,14 @@
 // CPU kernels of mmmambamixer::scan_conv and its backward. Features are contiguous, so a
 // tap is a scaled row added to a row; one pass reads v (and dy) and writes the results.
+// Filters for each feature, weight (g, t, d), are in cpu_depthwise.cpp.
 #include <ATen/Parallel.h>
 #include <torch/extension.h>
 #include <torch/library.h>
 
 #include <algorithm>
 #include <vector>
+
+#include "depthwise.h"
 
 namespace mmmambamixer {
 namespace {
@@ -52,6 +55,7 @@ void dot_row(const T* x, const T* y, W* lanes, int64_t count) {
 
 Tensor forward(const Tensor& v_, const Tensor& weight_, const Tensor& bias_,
                at::IntArrayRef routes) {
+  if (weight_.dim() == 3) return depthwise_forward(v_, weight_, bias_, routes);
   const Tensor v = v_.contiguous();
   const Shape s(v, weight_);
   Tensor y = at::empty({s.b, s.g, s.l, s.d}, v.options());
@@ -87,6 +91,7 @@ Tensor forward(const Tensor& v_, const Tensor& weight_, const Tensor& bias_,
 
 std::tuple<Tensor, Tensor, Tensor> backward(const Tensor& dy_, const Tensor& v_,
                                             const Tensor& weight_, at::IntArrayRef routes) {
+  if (weight_.dim() == 3) return depthwise_backward(dy_, v_, weight_, routes);
   const Tensor v = v_.contiguous(), dy = dy_.to(v.scalar_type()).contiguous();
   const Shape s(v, weight_);
   Tensor dv = at::empty(v.sizes(), v.options());

@@ -15,16 +15,18 @@ from .reference import scan_conv_backward_reference, scan_conv_reference
 def scan_conv(
     v: Tensor, weight: Tensor, bias: Tensor, *, routes: Sequence[Route]
 ) -> Tensor:
-    r"""Convolve a sequence causally in the order of each scan, features alike.
+    r"""Convolve a sequence along its length, causally in the order of each scan.
 
     .. math:: y_{k,i} = b_k + \sum_{j=0}^{t-1} w_{k,t-1-j}\, v_{i \mp j}
 
-    with minus for forward and plus for backward routes; outside the sequence v is 0.
+    with minus for forward and plus for backward routes; outside the sequence v is 0. A
+    scan has one filter for all features, or one for each (then w_k, b_k are rows of d).
 
     Args:
         v: Sequence, `(b, l, d)`; convolved along l.
-        weight: One filter for each scan, `(g, t)`; its last tap is on the step itself.
-        bias: `(g,)`.
+        weight: One filter for each scan, `(g, t)`, or for each scan and feature,
+            `(g, t, d)`; the last of the t taps is on the step itself.
+        bias: `(g,)`, or `(g, d)`.
         routes: Order of visit of each of the g scans; `COLUMNS` is `ROWS` here.
 
     Returns:
@@ -34,17 +36,24 @@ def scan_conv(
         TypeError: If an argument is not of the kind that is named here.
         ValueError: If shapes, dtypes or devices disagree; the message names both.
 
-    Reference: the causal convolution before the S6 of Mamba, arXiv:2312.00752, here
-    along channels: MambaMixer, arXiv:2403.19888, section 3.2.
+    Reference: the causal convolution of Mamba before its S6, arXiv:2312.00752, which
+        has a filter for each feature; along channels, with one filter for all features:
+        MambaMixer, arXiv:2403.19888, section 3.2.
     """
     expect_tensors(dict(v=v, weight=weight, bias=bias))
     expect(v.dim() == 3, f'v must be (b, l, d), got {tuple(v.shape)}')
     expect(
-        weight.dim() == 2 and weight.shape[0] > 0 and weight.shape[1] > 0,
-        f'weight must be (g, t) with g > 0 and t > 0, got {tuple(weight.shape)}',
+        weight.dim() in (2, 3) and weight.shape[0] > 0 and weight.shape[1] > 0,
+        'weight must be (g, t) or (g, t, d) with g > 0 and t > 0, '
+        f'got {tuple(weight.shape)}',
     )
-    expect_shape('bias', bias, weight.shape[:1], '(g,)')
-    expect_one_for_each_scan(routes, weight.shape[0])
+    g, t = weight.shape[:2]
+    if weight.dim() == 3:
+        expect_shape('weight', weight, (g, t, v.shape[2]), '(g, t, d)')
+        expect_shape('bias', bias, (g, v.shape[2]), '(g, d)')
+    else:
+        expect_shape('bias', bias, (g,), '(g,)')
+    expect_one_for_each_scan(routes, g)
     work = state_dtype(v)
     numbers = [int(Route(route)) for route in routes]
     return torch.ops.mmmambamixer.scan_conv(v, weight.to(work), bias.to(work), numbers)
@@ -70,7 +79,7 @@ def _fake_backward(dy, v, weight, routes):
     return (
         v.new_empty(v.shape),
         weight.new_empty(weight.shape),
-        weight.new_empty(weight.shape[0]),
+        weight.new_empty((weight.shape[0], *weight.shape[2:])),
     )
 
 
@@ -85,5 +94,5 @@ torch.library.register_fake(OP, _fake)
 torch.library.register_fake(OP_BACKWARD, _fake_backward)
 torch.library.register_autograd(OP, _backward, setup_context=_setup_context)
 torch.library.register_autograd(OP_BACKWARD, _no_double_backward)
-register('scan_conv', scan_conv_reference, None)  # cuDNN's convolution on GPU
+register('scan_conv', scan_conv_reference, None)  # PyTorch's own ops on GPU
 register('scan_conv_backward', scan_conv_backward_reference, None)

@@ -1,5 +1,8 @@
 """Scan convolution in plain PyTorch: the truth, and the ops on GPU.
 
+One filter for all features is a convolution of PyTorch; one for each feature is a sum
+of shifted products, in fp32 or fp64.
+
 Axis letters: b batch, g scan, l step, d feature, t tap.
 """
 
@@ -10,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..cross_selective_scan.route import Route
+from ..selective_scan.reference import state_dtype
 
 
 def centred_taps(weight: Tensor, routes: Sequence[int]) -> Tensor:
@@ -31,6 +35,8 @@ def scan_conv_reference(
     v: Tensor, weight: Tensor, bias: Tensor, routes: Sequence[int]
 ) -> Tensor:
     """Same arguments and result as `scan_conv`, differentiable by autograd."""
+    if weight.dim() == 3:
+        return _each_feature(v, weight, bias, routes)
     if v.numel() == 0:  # conv2d takes no empty image
         nothing = (weight.sum(1) + bias).to(v.dtype)
         return v[:, None] + nothing[:, None, None]
@@ -46,6 +52,8 @@ def scan_conv_backward_reference(
     dy: Tensor, v: Tensor, weight: Tensor, routes: Sequence[int]
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the gradients of `v`, `weight` and `bias`."""
+    if weight.dim() == 3:
+        return _each_feature_backward(dy, v, weight, routes)
     t, l = weight.shape[1], v.shape[1]
     if v.numel() == 0:
         return (
@@ -68,3 +76,48 @@ def scan_conv_backward_reference(
         for k, route in enumerate(routes)
     ]
     return dv[:, 0], torch.stack(rows), dy.sum((0, 2, 3), dtype=weight.dtype)
+
+
+def _each_feature(
+    v: Tensor, weight: Tensor, bias: Tensor, routes: Sequence[int]
+) -> Tensor:
+    work = state_dtype(v)
+    weight, bias = weight.to(work), bias.to(work)
+    t = weight.shape[1]
+    results = []
+    for w, b, route in zip(weight, bias, routes, strict=True):
+        y = b.expand(v.shape)
+        for j, x in enumerate(_earlier(v.to(work), t, route)):
+            y = y + w[t - 1 - j] * x
+        results.append(y)
+    return torch.stack(results, dim=1).to(v.dtype)  # (b, g, l, d)
+
+
+def _each_feature_backward(
+    dy: Tensor, v: Tensor, weight: Tensor, routes: Sequence[int]
+) -> tuple[Tensor, Tensor, Tensor]:
+    work = state_dtype(v)
+    dy, t = dy.to(work), weight.shape[1]
+    dv = torch.zeros_like(v, dtype=work, memory_format=torch.contiguous_format)
+    dweight = []
+    for k, route in enumerate(routes):
+        taps = []
+        opposite = (int(route) + 2) % 4  # step i was read by those that come after it
+        for j, later in enumerate(_earlier(dy[:, k], t, opposite)):
+            dv = dv + weight[k, t - 1 - j].to(work) * later
+            taps.append((later * v).sum((0, 1)))
+        dweight.append(torch.stack(taps[::-1]))  # (t, d)
+    dbias = dy.sum((0, 2))
+    return (
+        dv.to(v.dtype),
+        torch.stack(dweight).to(weight.dtype),
+        dbias.to(weight.dtype),
+    )
+
+
+def _earlier(x: Tensor, t: int, route: int) -> list[Tensor]:
+    """Return `x`, `(b, l, d)`, of 0, 1, .. t - 1 steps ago in the order of the scan."""
+    l, reach = x.shape[1], t - 1
+    padded = F.pad(x, (0, 0, reach, reach))  # (b, l + 2 reach, d)
+    sign = 1 if route >= Route.ROWS_BACKWARD else -1
+    return [padded.narrow(1, reach + sign * j, l) for j in range(t)]
