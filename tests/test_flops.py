@@ -16,7 +16,7 @@ from torch import nn
 
 from mmmambamixer import ViM2
 from mmmambamixer.models.layers import S6
-from mmmambamixer.ops import CROSS, selective_scan
+from mmmambamixer.ops import CROSS, Route, scan_conv, selective_scan
 
 
 class Scan(nn.Module):
@@ -36,6 +36,23 @@ class Tokens(nn.Module):
 
     def forward(self, u):
         return self.s6(u, height=2, width=5)
+
+
+class Conv(nn.Module):
+    def __init__(self, *features):
+        super().__init__()
+        self.weight = nn.Parameter(torch.rand(2, 3, *features))
+        self.bias = nn.Parameter(torch.rand(2, *features))
+
+    def forward(self, v):
+        routes = (Route.ROWS, Route.ROWS_BACKWARD)
+        return scan_conv(v, self.weight, self.bias, routes=routes)
+
+
+@pytest.mark.parametrize('features', [(), (8,)])
+def test_a_scan_conv_counts_its_taps(features):
+    flops = FlopAnalyzer(Conv(*features), torch.randn(4, 5, 8)).by_operator()
+    assert flops['scan_conv'] == 2 * 3 * 4 * 5 * 8
 
 
 def test_a_selective_scan_counts_9_b_l_d_n_plus_b_l_d():

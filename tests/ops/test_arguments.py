@@ -85,7 +85,27 @@ SCAN_CONV = [
     (
         dict(weight=torch.randn(0, 3)),
         ValueError,
-        'weight must be (g, t) with g > 0 and t > 0, got (0, 3)',
+        'weight must be (g, t) or (g, t, d) with g > 0 and t > 0, got (0, 3)',
+    ),
+    (
+        dict(weight=torch.randn(4)),
+        ValueError,
+        'weight must be (g, t) or (g, t, d) with g > 0 and t > 0, got (4,)',
+    ),
+    (
+        dict(weight=torch.randn(4, 3, 4), bias=torch.randn(4, 5)),
+        ValueError,
+        'weight must have shape (g, t, d) = (4, 3, 5), got (4, 3, 4)',
+    ),
+    (
+        dict(weight=torch.randn(4, 3, 5)),
+        ValueError,
+        'bias must have shape (g, d) = (4, 5), got (4,)',
+    ),
+    (
+        dict(bias=torch.randn(4, 5)),
+        ValueError,
+        'bias must have shape (g,) = (4,), got (4, 5)',
     ),
 ]
 

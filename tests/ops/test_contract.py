@@ -21,12 +21,14 @@ OPTIONS = {
     'selective_scan': dict(delta_softplus=True, return_last_state=True),
     'cross_selective_scan': dict(routes=CROSS, height=5, width=7),
     'scan_conv': dict(routes=CROSS),
+    'scan_conv of each feature': dict(routes=CROSS),
     'weighted_sum': {},
 }
 FUNCTIONS = {
     'selective_scan': selective_scan,
     'cross_selective_scan': cross_selective_scan,
     'scan_conv': scan_conv,
+    'scan_conv of each feature': scan_conv,
     'weighted_sum': lambda weights, **tensors: weighted_sum(tensors.values(), weights),
 }
 all_ops = pytest.mark.parametrize('name', FUNCTIONS)
@@ -41,11 +43,17 @@ def inputs_of(name, d=21, dtype=torch.float32):
     if name == 'scan_conv':
         v = torch.randn(3, d, 300).to(dtype)
         return dict(v=v, weight=torch.randn(4, 4), bias=torch.randn(4))
+    if name == 'scan_conv of each feature':
+        v = torch.randn(33, 29, d).to(dtype)
+        return dict(v=v, weight=torch.randn(4, 4, d), bias=torch.randn(4, d))
     return dict(weights=torch.randn(2), x0=torch.randn(d, 300), x1=torch.randn(d, 300))
 
 
 def raw_calls(dtype, some):
-    """Return for each op and its backward the arguments of a direct call."""
+    """Return for each op and its backward the arguments of a direct call.
+
+    Before a blank is the name of the op, after it what form of it is called.
+    """
     scan = scan_inputs(2, 4, 40, 2, dtypes=(dtype,) * 3, D=some, bias=some)
     del scan['z']
     scan = list(scan.values())
@@ -58,6 +66,7 @@ def raw_calls(dtype, some):
     merged, kept = OPS.cross_selective_scan(*cross, routes, *size, INTERVAL)
     tensors, weights = [torch.randn(3, 5).to(dtype) for _ in range(3)], torch.randn(3)
     sequence, taps = torch.randn(2, 9, 5).to(dtype), torch.randn(2, 3)
+    convolved, own_taps = torch.randn(2, 2, 9, 5).to(dtype), torch.randn(2, 3, 5)
     dlast = torch.randn_like(last_state) if some else None
     weights = weights.to(last_state.dtype)
     return {
@@ -70,12 +79,9 @@ def raw_calls(dtype, some):
             *(torch.randn_like(merged), *cross, kept, routes, *size, INTERVAL),
         ),
         'scan_conv': (sequence, taps, taps[:, 0], [0, 2]),
-        'scan_conv_backward': (
-            torch.randn(2, 2, 9, 5).to(dtype),
-            sequence,
-            taps,
-            [0, 2],
-        ),
+        'scan_conv_backward': (convolved, sequence, taps, [0, 2]),
+        'scan_conv of each feature': (sequence, own_taps, own_taps[:, 0], [0, 2]),
+        'scan_conv_backward of each feature': (convolved, sequence, own_taps, [0, 2]),
         'weighted_sum': (tensors, weights),
         'weighted_sum_backward': (torch.randn(3, 5).to(dtype), tensors, weights),
     }
@@ -94,9 +100,10 @@ def with_gradients(argument):
 def test_opcheck(name, dtype, some):
     """All four test utilities; backward ops get no gradients, they have none."""
     args = raw_calls(dtype, some)[name]
-    if not name.endswith('backward'):
+    op = name.split()[0]
+    if not op.endswith('backward'):
         args = tuple(with_gradients(x) for x in args)
-    results = torch.library.opcheck(getattr(OPS, name).default, args)
+    results = torch.library.opcheck(getattr(OPS, op).default, args)
     assert set(results.values()) == {'SUCCESS'} and len(results) == 4
 
 
@@ -157,7 +164,8 @@ def test_differentiating_twice_says_so(name):
     y = result[0] if isinstance(result, tuple) else result
     x = next(iter(inputs.values()))
     (dx,) = torch.autograd.grad(y.square().sum(), x, create_graph=True)
-    message = f'{name} can not be differentiated twice; use {name}_reference'
+    op = name.split()[0]
+    message = f'{op} can not be differentiated twice; use {op}_reference'
     with pytest.raises(RuntimeError, match=message):
         dx.sum().backward()
 

@@ -56,6 +56,14 @@ def test_scan_conv(axis, size):
     check(scan_conv, scan_conv_reference, inputs, routes=CROSS)
 
 
+@sizes_of(['b', 'l', 'd', 't'], never_empty='t')
+def test_scan_conv_of_each_feature(axis, size):
+    b, l, d, t = (size if a == axis else 3 for a in ('b', 'l', 'd', 't'))
+    inputs = dict(v=torch.randn(b, l, d), weight=torch.randn(4, t, d))
+    inputs |= dict(bias=torch.randn(4, d))
+    check(scan_conv, scan_conv_reference, inputs, routes=CROSS)
+
+
 @pytest.mark.parametrize('shape', [(0, 4, 3), (2, 0, 3), (2, 4, 0)])
 def test_scan_conv_on_gpu_takes_what_is_empty(shape):
     """There the reference runs, whose convolution takes no empty image."""

@@ -141,7 +141,7 @@ def cross_call(case: Case) -> Call:
 
 
 def conv_case(rng: random.Random) -> Case:
-    """Return a case of `scan_conv`."""
+    """Return a case of `scan_conv`; `each`: a filter for each feature."""
     return dict(
         op='scan_conv',
         b=rng.choice([0, 1, 2, 3, 33]),
@@ -151,6 +151,7 @@ def conv_case(rng: random.Random) -> Case:
         routes=[int(k) for k in rng.choices(list(ops.Route), k=rng.randint(1, 4))],
         dtypes=dtypes_of(rng, 2),
         values=rng.choice(VALUES[:-1]),
+        each=rng.random() < 0.5,
     )
 
 
@@ -158,10 +159,11 @@ def conv_call(case: Case) -> Call:
     """Return the call of a case of `scan_conv`."""
     dtype, parameters = (getattr(torch, name) for name in case['dtypes'])
     routes = [ops.Route(k) for k in case['routes']]
+    features = [case['d']] if case['each'] else []
     inputs = dict(
         v=torch.randn(case['b'], case['l'], case['d']).to(dtype),
-        weight=torch.randn(len(routes), case['t']).to(work_dtype(dtype)),
-        bias=torch.randn(len(routes)).to(work_dtype(dtype)),
+        weight=torch.randn(len(routes), case['t'], *features).to(work_dtype(dtype)),
+        bias=torch.randn(len(routes), *features).to(work_dtype(dtype)),
     )
     narrow_parameters(inputs, parameters, ('weight', 'bias'))
     return Call(
