@@ -19,6 +19,8 @@ def framework(path: Path) -> str:
     text = path.read_text()
     if named := FRAMEWORK.search(text):
         return named[1]
+    if "default_scope = 'mmmambamixer'" in text:
+        return 'mmmambamixer'
     return framework(path.parent / re.search(r"_base_ = '(.+)'", text)[1])
 
 

@@ -91,7 +91,6 @@ class TSM2(Forecaster):
             '.s6.A_log': dict(decay_mult=0.0),
             '.s6.D': dict(decay_mult=0.0),
             '.s6.dt_bias': dict(decay_mult=0.0),
-            '.position': dict(decay_mult=0.0),
         },
     )
     """For `optim_wrapper` in configs: only matrices decay."""
