@@ -86,7 +86,9 @@ def test_one_step_of_the_run_on_a_table_of_noise(cell, paper, tmp_path):
     for part in ('train', 'val', 'test'):
         dataset = config[f'{part}_dataloader'].dataset
         dataset.path, dataset.borders = str(tmp_path / 'noise.csv'), (0.6, 0.2)
-    config.train_dataloader.sampler.max_windows = 8  # one batch
+    config.train_dataloader.sampler.max_windows = 8  # one batch, too few to warm up
+    config.param_scheduler = config.param_scheduler[1]
+    config.param_scheduler.begin = 0
     config.work_dir = str(tmp_path / 'work')
     config.default_hooks.checkpoint = None
     config.custom_hooks = [h for h in config.custom_hooks if 'Early' not in h.type]

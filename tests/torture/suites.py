@@ -86,8 +86,11 @@ class Suites:
         yield from self.kill(ranks=2)
 
     def storage(self):
-        """SIGKILL, and a full disk, at every step of every write and removal."""
-        settings = dict(epochs=2)
+        """SIGKILL, and a full disk, at every step of every write and removal.
+
+        The run is validated twice, so that its best checkpoint is replaced.
+        """
+        settings = dict(epochs=2, by_epoch=False, interval=5)
         self._reference(**settings)
         for kind in ('kill', 'full'):
             for step in count(step=self.trials):
