@@ -35,7 +35,9 @@ def load(cell: str, paper: bool = False) -> Config:
 def test_there_is_a_config_for_each_cell_and_no_other():
     names = {path.stem for path in FOLDER.glob('*.py')}
     expected = {f'tsm2_{cell}' for cell in CELLS}
-    assert names == expected | {f'{name}_paper' for name in expected}
+    expected |= {f'{name}_paper' for name in expected}
+    beijing = {f'tsm2_beijing-{h}' for h in (24, 96)}
+    assert names == expected | beijing | {f'{name}_alone' for name in beijing}
 
 
 @pytest.mark.parametrize('cell', CELLS)
@@ -65,6 +67,23 @@ def test_the_paper_s_model_has_no_line_and_the_same_mixers(cell):
     assert ours == theirs
     for key in ('optim_wrapper', 'param_scheduler', 'train_cfg', 'train_dataloader'):
         assert config[key] == paper[key]
+
+
+@pytest.mark.parametrize('horizon', [24, 96])
+def test_beijing_has_its_weather_and_its_ablation_has_not(horizon):
+    config = load(f'beijing-{horizon}')
+    alone = Config.fromfile(FOLDER / f'tsm2_beijing-{horizon}_alone.py')
+    for one, covariates, features in ((config, 7, 12), (alone, 0, 0)):
+        assert one.model.horizon == horizon
+        assert one.model.future_covariates == covariates
+        assert one.model.static_features == features
+        for part in ('train', 'val', 'test'):
+            dataset = one[f'{part}_dataloader'].dataset
+            assert dataset.horizon == horizon
+            columns = [c for table in dataset.future or () for c in table['columns']]
+            assert len(columns) == covariates
+            assert (dataset.static is None) == (features == 0)
+    assert config.optim_wrapper == alone.optim_wrapper
 
 
 def test_what_decays_is_the_model_s_own_list():
