@@ -1,4 +1,4 @@
-"""Test a trained model of a config: mmpretrain, mmdet or mmseg, as its scope says.
+"""Test a trained model: classifier, detector, segmenter or forecaster.
 
 python tools/test.py CONFIG CHECKPOINT
 python tools/test.py CONFIG CHECKPOINT --out metrics.json --out-item metrics
@@ -18,6 +18,7 @@ from mmmambamixer.engine import check_state_dict
 from mmmambamixer.engine.check_config import check_config
 from mmmambamixer.engine.check_data import check_data
 from mmmambamixer.engine.check_model import check_class_order, unwrapped
+from mmmambamixer.engine.check_series import check_trained_on
 from mmmambamixer.engine.run_config import (
     CLASSIFICATION,
     build_runner,
@@ -166,6 +167,8 @@ def main() -> None:
         tested = runner.test_loop.dataloader.dataset.metainfo
         if meta.get('classes') and tested.get('classes'):
             check_class_order(meta['classes'], tested['classes'], args.checkpoint)
+        if tested.get('variates'):
+            check_trained_on(meta, tested, args.checkpoint)
     if args.out and args.out_item == 'pred':
         dump = dict(type=DUMPS.get(config.default_scope, 'DumpResults'))
         dump = METRICS.build(dict(dump, out_file_path=args.out))

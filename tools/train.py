@@ -1,4 +1,4 @@
-"""Train the model of a config: mmpretrain, mmdet or mmseg, as its scope says.
+"""Train the model of a config: classifier, detector, segmenter or forecaster.
 
 python tools/train.py configs/demo/vim2_digits.py
 python tools/train.py CONFIG --work-dir DIR --resume --cfg-options key=value

@@ -38,7 +38,7 @@ PARTS = {
     'val': ('val_dataloader', 'val_cfg', 'val_evaluator'),
     'test': ('test_dataloader', 'test_cfg', 'test_evaluator'),
 }
-SCOPES = ('mmpretrain', 'mmdet', 'mmseg')
+SCOPES = ('mmpretrain', 'mmdet', 'mmseg', 'mmmambamixer')
 
 
 def check_config(config: Config, part: str) -> None:

@@ -1,7 +1,7 @@
 """From a config file and command-line options to a runner: shared by the tools.
 
-One tool serves mmpretrain, mmdet and mmseg: the config's `default_scope` says which
-framework builds it, and nothing but a few defaults depends on that.
+One tool serves mmpretrain, mmdet, mmseg and our forecasters: the config's
+`default_scope` says who builds it, and nothing but a few defaults depends on that.
 """
 
 import argparse
@@ -16,11 +16,14 @@ from mmengine.registry import RUNNERS
 
 from .check_config import check_option
 from .check_model import check_channels, check_preprocessor
+from .check_series import FORECASTING
 from .cpu_ranks import check_norms, join_ranks
 from .explain import explain, innermost
 
 CLASSIFICATION = 'mmpretrain'
-"""Scope whose tools add defaults to every dataloader."""
+"""Scope of mmpretrain."""
+STACKED = (CLASSIFICATION, FORECASTING)
+"""Scopes whose batches are stacked: the tools say so in every dataloader."""
 
 AT_FAULT = (ValueError, TypeError, KeyError, OSError, RuntimeError)
 
@@ -155,16 +158,16 @@ def choose_work_dir(config: Config, path: str, work_dir: str | None) -> None:
 
 
 def fill_dataloaders(config: Config, **defaults) -> None:
-    """Give classification dataloaders the defaults of mmpretrain's tools.
+    """Give dataloaders of classifiers and forecasters the defaults of their tools.
 
-    Its models need batches stacked by `default_collate`; in the other scopes a config
-    says everything itself.
+    Their models need batches stacked by `default_collate`; in the other scopes a
+    config says everything itself.
 
     Args:
         config: Changed in place; what it says already stays.
         **defaults: Further defaults, such as `persistent_workers=True`.
     """
-    if config.get('default_scope') != CLASSIFICATION:
+    if config.get('default_scope') not in STACKED:
         return
     defaults = dict(
         collate_fn=dict(type='default_collate'),

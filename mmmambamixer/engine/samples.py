@@ -5,8 +5,6 @@ import random
 from collections.abc import Iterator
 from functools import partial
 
-import cv2
-import mmcv
 import numpy as np
 import torch
 from torch import nn
@@ -92,6 +90,8 @@ def check_label_depth(dataset: Dataset) -> None:
     path = dataset.get_data_info(0).get('seg_map_path')
     if not path or not os.path.isfile(path) or file_fault(dict(seg_map_path=path)):
         return
+    import mmcv  # not there for forecasters
+
     labels = mmcv.imread(path, flag='unchanged')
     if labels.dtype != np.uint8 and labels.max() > 255:
         raise ValueError(
@@ -154,6 +154,9 @@ def prepare(dataset: Dataset, index: int):
 
 def file_fault(info: dict) -> str | None:
     """Return what is wrong with the files of a sample, or None."""
+    import cv2
+    import mmcv
+
     for key, kind in (('img_path', 'image'), ('seg_map_path', 'label map')):
         path = info.get(key)
         if not path or '://' in path:

@@ -4,6 +4,7 @@ from mmengine.hooks import Hook
 
 from .check_coco import watch_coco
 from .check_model import check_num_classes
+from .check_series import check_series
 from .explain import explain
 from .run_config import AT_FAULT, one_sentence
 from .samples import (
@@ -52,7 +53,8 @@ def open_data(runner, *parts: str) -> None:
         *parts: 'train', 'val' or 'test'; those that the config leaves out are skipped.
 
     Raises:
-        ValueError: If a data set is empty, or the model has another number of classes.
+        ValueError: If a data set is empty, or the model has another number of classes,
+            or other sizes of windows.
     """
     if runner.cfg.get('default_scope') == 'mmdet':
         from mmdet.datasets import CocoDataset
@@ -79,5 +81,6 @@ def open_data(runner, *parts: str) -> None:
             if classes:
                 check_num_classes(runner.model, classes, key)
             check_label_depth(dataset)
+            check_series(runner.model, dataset, key)
         watch_samples(loop.dataloader.dataset)
         check_image(runner.model, loop.dataloader.dataset, key)
