@@ -4,6 +4,7 @@
 """
 
 import io
+import shutil
 from pathlib import Path
 
 import mmengine.runner.runner as mmengine_runner
@@ -227,6 +228,24 @@ def test_stock_checkpoints_resume_where_unpickling_is_allowed(tmp_path, monkeypa
     lines = (tmp_path / 'notes-0').read_text().splitlines()
     trained = [line for line in lines if 'validation' not in line]
     assert [int(line.split()[0]) for line in trained] == [*range(12)]
+
+
+def test_a_resumed_run_removes_best_checkpoints_that_a_killed_one_left(
+    tmp_path, monkeypatch
+):
+    settings = dict(epochs=2, by_epoch=False, interval=5)
+    with monkeypatch.context() as killed_in_time:
+        killed_in_time.setattr(SafeCheckpointHook, '_remove_replaced', lambda *_: None)
+        toy.run(tmp_path / 'first', **settings)
+    shutil.copytree(tmp_path / 'first', tmp_path / 'moved')
+    count = len([*(tmp_path / 'first').glob('best_*')])
+    assert count > 1
+    toy.run(tmp_path / 'moved', **settings)  # the files of the first are not its own
+    assert len([*tmp_path.glob('*/best_*')]) == 2 * count
+    toy.run(tmp_path / 'first', **settings)
+    (best,) = (tmp_path / 'first').glob('best_*')
+    content = torch.load(tmp_path / 'first/iter_12.pth', weights_only=True)
+    assert content['message_hub']['runtime_info']['best_ckpt'] == str(best)
 
 
 def indices(batches) -> list:

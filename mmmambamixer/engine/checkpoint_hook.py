@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mmengine.dist import broadcast, broadcast_object_list, is_main_process
 from mmengine.hooks import CheckpointHook
+from mmengine.logging import MessageHub
 from mmengine.runner import Runner
 
 from ..registry import HOOKS
@@ -17,6 +18,9 @@ from .streamed import streamed
 
 INTERRUPTED = 'interrupted_iter_{}.pth'
 """Name of what is saved between the intervals, when a run is told to stop."""
+
+REPLACED = 'replaced_ckpts'
+"""Under this name a checkpoint tells which files its run has yet to remove."""
 
 
 @HOOKS.register_module()
@@ -58,6 +62,7 @@ class SafeCheckpointHook(PlainCheckpointHook, CheckpointHook):
         if self.backend_args is None and '://' not in str(self.out_dir or ''):
             self.backend_args = dict(backend=SEALED)
         super().before_train(runner)
+        self._remove_replaced(runner)
 
     def save_now(self, runner: Runner, iterations: int) -> str:
         """Save whatever the interval, and return the path.
@@ -87,6 +92,8 @@ class SafeCheckpointHook(PlainCheckpointHook, CheckpointHook):
         if '://' not in self.out_dir:
             for path in Path(self.out_dir).glob(INTERRUPTED.format('*')):
                 self._remove(runner, str(path))
+        if not isinstance(self.file_backend, Later):
+            self._remove_replaced(runner)
 
     def _save(self, runner: Runner, name: str, meta: dict) -> None:
         share_buffers(runner)
@@ -116,7 +123,8 @@ class SafeCheckpointHook(PlainCheckpointHook, CheckpointHook):
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
         # The stock hook deletes the previous best one before it saves the next.
-        backend, self.file_backend = self.file_backend, Later(self.file_backend)
+        backend = self.file_backend
+        self.file_backend = Later(backend, runner.message_hub)
         try:
             with streamed():
                 super()._save_best_checkpoint(runner, metrics)
@@ -126,33 +134,54 @@ class SafeCheckpointHook(PlainCheckpointHook, CheckpointHook):
                 f'complete one is {self.last_ckpt or "none"}'
             ) from error
         finally:
-            later, self.file_backend = self.file_backend, backend
-        for path in later.removed:
-            if path not in self._best_paths():
-                self._remove(runner, path)
+            self.file_backend = backend
+        self._remove_replaced(runner)
+
+    def _remove_replaced(self, runner: Runner) -> None:
+        """Remove what was to be removed later, in this run or before it was killed."""
+        hub = runner.message_hub
+        if not is_main_process() or not hub.runtime_info.get(REPLACED):
+            return
+        used = {self.last_ckpt, *self._best_paths()}
+        # A folder that was moved knows of files in its old place, which may be another
+        # run's now.
+        own = [p for p in hub.get_info(REPLACED) if os.path.dirname(p) == self.out_dir]
+        left = [p for p in own if p not in used and not self._remove(runner, p)]
+        hub.update_info(REPLACED, left)
 
     def _best_paths(self) -> list[str]:
+        if not self.save_best:
+            return []
         if len(self.key_indicators) == 1:
             return [self.best_ckpt_path]
         return list(self.best_ckpt_path_dict.values())
 
-    def _remove(self, runner: Runner, path: str) -> None:
+    def _remove(self, runner: Runner, path: str) -> bool:
+        """Remove a file, and return whether it is gone."""
         try:
             if self.file_backend.isfile(path):
                 self.file_backend.remove(path)
         except OSError as error:
             runner.logger.warning(f'{path} could not be deleted: {error}')
+            return False
+        return True
 
 
 class Later:
-    """A storage that notes what is to be removed, and leaves it there for now."""
+    """A storage that notes what is to be removed, and leaves it there for now.
 
-    def __init__(self, backend) -> None:
-        self.backend = backend
-        self.removed = []
+    Args:
+        backend: The storage.
+        hub: Where it notes the paths; they come into the next checkpoint, so that a run
+            that resumes from it removes what a killed one left.
+    """
+
+    def __init__(self, backend, hub: MessageHub) -> None:
+        self.backend, self.hub = backend, hub
 
     def remove(self, path: str) -> None:
-        self.removed.append(path)
+        paths = self.hub.runtime_info.get(REPLACED) or []
+        self.hub.update_info(REPLACED, [*paths, path])
 
     def __getattr__(self, name: str):
         return getattr(self.backend, name)
