@@ -1,8 +1,9 @@
-"""Predict images: results as files, and a sheet of pictures for a first look.
+"""Predict images or series: results as files, and a picture for a first look.
 
     python tools/predict.py CONFIG CHECKPOINT IMAGE_OR_FOLDER --out DIR
+    python tools/predict.py CONFIG CHECKPOINT TABLE.csv --out DIR [--hold-out]
 
-The config's scope says which task it is. DIR gets `predictions.png`, the sheet, and
+The config's scope says which task it is. DIR gets `predictions.png` and, of images,
 `predictions.json`:
 
 - classification: label and confidence of each image. Where an image lies in a folder
@@ -14,6 +15,9 @@ The config's scope says which task it is. DIR gets `predictions.png`, the sheet,
 - segmentation: each class's share of the pixels; in `label_maps/` PNG files whose pixel
   values are the class indices (with a palette, so that viewers show colours); and in
   `overlays/` each image beside its label map, with a legend.
+- forecasting: `forecast.csv`, what comes after the last row of a table, in its units,
+  with dates, with quantiles where the model has them. `--hold-out` forecasts the last
+  rows of the table instead, from what is before, and shows the truth and the errors.
 """
 
 import argparse
@@ -22,10 +26,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from mmengine.config import Config
 
 import mmmambamixer.compat  # noqa: F401  (safe checkpoints, `mmdet::` bases)
-from mmmambamixer.engine.prediction.images import find_images, result_names
-from mmmambamixer.engine.prediction.model import load_model, predictions
+from mmmambamixer.engine.check_series import FORECASTING
 from mmmambamixer.engine.run_config import load_config, one_sentence, positive
 
 TASKS = dict(mmpretrain='classification', mmdet='detection', mmseg='segmentation')
@@ -37,7 +41,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint file; it must fit exactly')
-    parser.add_argument('source', type=Path, help='image, or folder of images')
+    parser.add_argument('source', type=Path, help='image, folder of images, or table')
     parser.add_argument('--out', type=Path, required=True, help='folder of the results')
     parser.add_argument(
         '--score-threshold',
@@ -52,6 +56,20 @@ def parse_args() -> argparse.Namespace:
         '--show',
         type=positive,
         help='images on the sheet (60 for classification, else 12)',
+    )
+    parser.add_argument(
+        '--layout',
+        choices=['wide', 'long'],
+        default='wide',
+        help='of the table: a column a variate, or unique_id, ds and y (forecasting)',
+    )
+    parser.add_argument(
+        '--future', help='table of covariates that are known in advance (forecasting)'
+    )
+    parser.add_argument(
+        '--hold-out',
+        action='store_true',
+        help='forecast the last rows of the table and show the truth (forecasting)',
     )
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
     parser.add_argument('--device', default=device)
@@ -68,6 +86,50 @@ def score(text: str) -> float:
     raise argparse.ArgumentTypeError(f'must be a number from 0 to 1, got {text}')
 
 
+def predict_images(args: argparse.Namespace, config: Config) -> list[str]:
+    """Write the predictions of images; return lines that say so."""
+    from mmmambamixer.engine.prediction.images import find_images, result_names
+    from mmmambamixer.engine.prediction.model import load_model, predictions
+
+    images = find_images(args.source, args.out)
+    task = import_module(
+        f'mmmambamixer.engine.prediction.{TASKS[config.default_scope]}'
+    )
+    model = load_model(config, args.checkpoint, args.device)
+    args.out.mkdir(parents=True, exist_ok=True)
+    np.random.seed(0)  # mmdet draws the shades of masks
+    size = task.BATCH_SIZE if args.batch_size is None else args.batch_size
+    line = task.write(
+        predictions(config, model, images, size),
+        model.dataset_meta,
+        args.out,
+        names=result_names(images, args.source),
+        show=task.SHOWN if args.show is None else args.show,
+        threshold=args.score_threshold,
+    )
+    return [
+        line,
+        f'all predictions: {args.out / "predictions.json"}',
+        f'picture: {args.out / "predictions.png"}',
+    ]
+
+
+def predict_series(args: argparse.Namespace, config: Config) -> list[str]:
+    """Write the forecast of a table; return lines that say so."""
+    from mmmambamixer.engine.prediction.forecasting import write
+
+    return write(
+        config,
+        args.checkpoint,
+        args.source,
+        args.out,
+        device=args.device,
+        layout=args.layout,
+        future=args.future,
+        hold_out=args.hold_out,
+    )
+
+
 def main() -> None:
     args = parse_args()
     with one_sentence():
@@ -75,27 +137,16 @@ def main() -> None:
             raise ValueError(
                 f'--out is a folder for the results, got the file {args.out}'
             )
-        images = find_images(args.source, args.out)
         config = load_config(args.config)
         scope = config.get('default_scope')
-        if scope not in TASKS:
-            raise ValueError(f'default_scope must be one of {[*TASKS]}, got {scope}')
-        task = import_module(f'mmmambamixer.engine.prediction.{TASKS[scope]}')
-        model = load_model(config, args.checkpoint, args.device)
-        args.out.mkdir(parents=True, exist_ok=True)
-        np.random.seed(0)  # mmdet draws the shades of masks
-        size = task.BATCH_SIZE if args.batch_size is None else args.batch_size
-        line = task.write(
-            predictions(config, model, images, size),
-            model.dataset_meta,
-            args.out,
-            names=result_names(images, args.source),
-            show=task.SHOWN if args.show is None else args.show,
-            threshold=args.score_threshold,
-        )
-    print(line)
-    print(f'all predictions: {args.out / "predictions.json"}')
-    print(f'picture: {args.out / "predictions.png"}')
+        if scope == FORECASTING:
+            lines = predict_series(args, config)
+        elif scope in TASKS:
+            lines = predict_images(args, config)
+        else:
+            known = [*TASKS, FORECASTING]
+            raise ValueError(f'default_scope must be one of {known}, got {scope}')
+    print(*lines, sep='\n')
 
 
 if __name__ == '__main__':

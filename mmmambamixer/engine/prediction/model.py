@@ -14,6 +14,7 @@ from torch import nn
 from ..check_model import head_classes
 from ..model import build_model, load_weights
 from ..run_config import CLASSIFICATION
+from .device import check_device
 from .images import read_picture
 
 DISTINCT = 20
@@ -35,27 +36,6 @@ def load_model(config: Config, path: str, device: str) -> nn.Module:
     meta = load_weights(model, path).get('dataset_meta') or {}
     model.dataset_meta = name_classes(model, meta, dataset_meta(config), path)
     return model.to(device).eval()
-
-
-def check_device(name: str) -> None:
-    """Raise ValueError unless torch can compute on a device."""
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise ValueError(
-            f'--device is cpu, cuda or one of its kind, got {name}'
-        ) from error
-    if device.type == 'meta':
-        raise ValueError('--device meta computes nothing')
-    if device.type != 'cuda':
-        return
-    if not torch.cuda.is_available():
-        raise ValueError(f'torch sees no GPU here, so there is no --device {name}')
-    if (device.index or 0) >= torch.cuda.device_count():
-        raise ValueError(
-            f'torch sees {torch.cuda.device_count()} GPUs, so there is no --device '
-            f'{name}'
-        )
 
 
 def name_classes(model: nn.Module, trained: dict, tested: dict, path: str) -> dict:

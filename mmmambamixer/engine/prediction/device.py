@@ -1,0 +1,24 @@
+"""The device that a tool computes on."""
+
+import torch
+
+
+def check_device(name: str) -> None:
+    """Raise ValueError unless torch can compute on a device."""
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(
+            f'--device is cpu, cuda or one of its kind, got {name}'
+        ) from error
+    if device.type == 'meta':
+        raise ValueError('--device meta computes nothing')
+    if device.type != 'cuda':
+        return
+    if not torch.cuda.is_available():
+        raise ValueError(f'torch sees no GPU here, so there is no --device {name}')
+    if (device.index or 0) >= torch.cuda.device_count():
+        raise ValueError(
+            f'torch sees {torch.cuda.device_count()} GPUs, so there is no --device '
+            f'{name}'
+        )
