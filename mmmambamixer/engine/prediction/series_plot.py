@@ -42,8 +42,8 @@ def draw_forecast(
     columns = min(COLUMNS, len(names))
     rows = -(-len(names) // columns)
     figure = Figure(figsize=(6.5 * columns, 2.3 * rows + 0.9), layout='constrained')
-    axes = figure.subplots(rows, columns, squeeze=False).flat
-    for axis in list(axes)[len(names) :]:
+    axes = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for axis in axes[len(names) :]:
         axis.axis('off')
     # the last known row joins past and forecast
     dates = np.concatenate([table.dates[end - 1 : end], forecast.dates])
