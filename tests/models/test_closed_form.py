@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from threadpoolctl import threadpool_limits
 from torch.utils.data import DataLoader
 
 from mmmambamixer.datasets import (
@@ -95,6 +96,13 @@ CELLS = [
 TOLERANCE = 6e-4
 """0.0005, and what some of the numbers were rounded by."""
 needs_tables = pytest.mark.skipif(not SERIES.is_dir(), reason=f'no tables at {SERIES}')
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Threads of OpenBLAS wait for each other where other programs run."""
+    with threadpool_limits(1):
+        yield
 
 
 def datasets(name: str, horizon: int) -> dict[str, SeriesDataset]:
