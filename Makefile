@@ -42,7 +42,7 @@ setup: $(STAMPS)/package
 
 $(STAMPS)/venv:
 	@tools/setup.sh venv && touch $@
-$(STAMPS)/torch: requirements/torch.txt $(STAMPS)/venv
+$(STAMPS)/torch: requirements/torch.txt constraints.txt $(STAMPS)/venv
 	@tools/setup.sh torch && touch $@
 $(STAMPS)/tested: requirements/tested.txt $(STAMPS)/torch
 	@tools/setup.sh tested && touch $@

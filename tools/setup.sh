@@ -40,7 +40,7 @@ install_torch() {
         link_installed_torch ;;
     '')
         say "2/5 torch and torchvision (1 to 10 minutes; the CUDA build is about 3 GB)"
-        "${PIP[@]}" install -r requirements/torch.txt \
+        "${PIP[@]}" install -r requirements/torch.txt -c constraints.txt \
             ${TORCH_INDEX_URL:+--index-url "$TORCH_INDEX_URL"} ;;
     *)
         fail "MMMAMBAMIXER_TORCH may be 'installed' or unset, got '$MMMAMBAMIXER_TORCH'" ;;
