@@ -3,7 +3,7 @@
 _base_ = '../_base_/tsm2/ettm1.py'
 
 horizon = 720
-model = dict(horizon=horizon, linear_path=dict(maps='shared'))
+model = dict(horizon=horizon, dropout=0.3, sign_flip=True)
 train_dataloader = dict(dataset=dict(horizon=horizon))
 val_dataloader = dict(dataset=dict(horizon=horizon))
 test_dataloader = dict(dataset=dict(horizon=horizon))

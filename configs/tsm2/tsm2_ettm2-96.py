@@ -3,7 +3,7 @@
 _base_ = '../_base_/tsm2/ettm2.py'
 
 horizon = 96
-model = dict(horizon=horizon, dropout=0.2, sign_flip=False)
+model = dict(horizon=horizon)
 train_dataloader = dict(dataset=dict(horizon=horizon))
 val_dataloader = dict(dataset=dict(horizon=horizon))
 test_dataloader = dict(dataset=dict(horizon=horizon))

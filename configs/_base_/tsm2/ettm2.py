@@ -2,7 +2,7 @@
 
 _base_ = './tsm2.py'
 
-model = dict(variates=7)
+model = dict(variates=7, dropout=0.2, sign_flip=False)
 table = dict(
     path='{{$MMMAMBAMIXER_DATA:data}}/timeseries/ETTm2.csv',
     borders=(34560, 46080, 57600),

@@ -1,0 +1,14 @@
+"""TSM2 on a year of hourly weather, a day ahead, trained by `make demo-forecast`.
+
+Data:    python tools/make_series.py --out data/weather_year
+Command: python tools/train.py configs/demo/tsm2_weather_year.py
+"""
+
+_base_ = '../_base_/tsm2/tsm2.py'
+
+sizes = dict(look_back=168, horizon=24)
+model = dict(variates=7, patch_len=12, stride=12, **sizes)
+table = dict(path='data/weather_year/weather_year.csv', borders=(0.7, 0.2))
+train_dataloader = dict(dataset=dict(**table, **sizes))
+val_dataloader = dict(dataset=dict(**table, **sizes))
+test_dataloader = dict(dataset=dict(**table, **sizes))
