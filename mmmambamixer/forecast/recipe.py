@@ -92,7 +92,8 @@ def score(config: Config, quantiles: list[float] | None) -> None:
         best = 'blend/mse'
     config.val_evaluator = metrics
     config.default_hooks.checkpoint.save_best = best
-    hooks = [dict(type='EarlyStoppingHook', monitor=best, rule='less', patience=3)]
+    stop = dict(monitor=best, rule='less', min_delta=0.0, patience=3)
+    hooks = [dict(type='EarlyStoppingHook', **stop)]
     if best == 'blend/mse':
         hooks = [dict(type='FitLinearPathHook'), dict(type='FitBlendHook'), *hooks]
     config.custom_hooks = hooks
