@@ -1,6 +1,7 @@
 # make demo       train a small ViM2 on real digits, test it, draw the results
 # make demo-det   the same with Mask R-CNN, on scenes of several digits
 # make demo-seg   the same with UperNet, on these scenes
+# make demo-forecast   train a small TSM2 on a year of weather, test it, draw a forecast
 # make test       run the tests
 # make torture    kill, starve and damage runs, fuzz the ops, each again and again (hours)
 # make torture-quick   a few trials of each (minutes)
@@ -19,7 +20,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-det demo-seg test torture torture-quick lint wheel clean
+.PHONY: help setup demo demo-det demo-seg demo-forecast test torture torture-quick \
+		lint wheel clean
 
 VENV ?= .venv
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -55,7 +57,7 @@ $(STAMPS)/package: setup.py pyproject.toml mmmambamixer/version.py \
 demo: setup
 	@tools/demo.sh digits
 
-demo-det demo-seg: demo-%: setup
+demo-det demo-seg demo-forecast: demo-%: setup
 	@tools/demo.sh $*
 
 test: setup
@@ -79,5 +81,6 @@ wheel: $(STAMPS)/tested
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info mmmambamixer/.mim
-	rm -rf work_dirs/demo{,-det,-seg} data/digits data/{digit,crowded}_scenes
+	rm -rf work_dirs/demo{,-det,-seg,-forecast}
+	rm -rf data/digits data/{digit,crowded}_scenes data/weather_year
 	rm -f ops/_C.*

@@ -1,7 +1,37 @@
 #!/usr/bin/env bash
-# The whole way once: data, training, test, pictures. `make demo`, `make demo-det` and
-# `make demo-seg` run it as demo.sh digits, det and seg.
+# The whole way once: data, training, test, pictures. `make demo`, `make demo-det`,
+# `make demo-seg` and `make demo-forecast` run it as demo.sh digits, det, seg and forecast.
 set -euo pipefail
+
+forecast() {
+    local config=configs/demo/tsm2_weather_year.py out=work_dirs/demo-forecast
+    local data=data/weather_year
+    local start checkpoint seconds
+    export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} # so small a model gains nothing by more
+    echo "[demo] 1/4 writing a year of hourly weather to $data (seconds)"
+    python tools/make_series.py --out $data
+
+    echo '[demo] 2/4 training a small TSM2 on it (about a minute); eta in each line'
+    rm -rf $out
+    start=$SECONDS
+    python tools/train.py $config --work-dir $out
+    seconds=$((SECONDS - start))
+    checkpoint=$(echo $out/best_blend_mse_epoch_*.pth)
+
+    echo '[demo] 3/4 testing it on the last 73 days (seconds)'
+    python tools/test.py $config "$checkpoint" --work-dir $out/test \
+        --out $out/metrics.json --out-item metrics
+
+    echo '[demo] 4/4 forecasting the last day (seconds)'
+    python tools/predict.py $config "$checkpoint" $data/weather_year.csv --out $out --hold-out
+    echo
+    echo "[demo] errors on the test part, after $seconds seconds of training:"
+    python tools/forecast_summary.py $config $out/metrics.json | tail -n 4
+    echo "[demo] forecast:   $out/forecast.csv"
+    echo "[demo] picture:    $out/predictions.png"
+    echo "[demo] checkpoint: $checkpoint"
+}
+
 case ${1:-} in
 digits)
     config=configs/demo/vim2_digits.py
@@ -19,8 +49,11 @@ seg)
     format='scenes --counts 4400 200 --digits 5 9' data=data/crowded_scenes
     out=work_dirs/demo-seg
     metrics='mIoU aAcc' ;;
+forecast)
+    forecast
+    exit ;;
 *)
-    echo "usage: tools/demo.sh digits | det | seg, got '${1:-}'" >&2
+    echo "usage: tools/demo.sh digits | det | seg | forecast, got '${1:-}'" >&2
     exit 2 ;;
 esac
 
