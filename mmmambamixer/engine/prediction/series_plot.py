@@ -65,7 +65,7 @@ def draw_forecast(
         axis.axvline(table.dates[end - 1], color='0.7', lw=0.8, ls=':')
         axis.set_title(name, fontsize=10)
         axis.grid(alpha=0.3)
-        locator = AutoDateLocator(maxticks=8)
+        locator = AutoDateLocator(minticks=3, maxticks=9)
         axis.xaxis.set_major_locator(locator)
         axis.xaxis.set_major_formatter(ConciseDateFormatter(locator))
         axis.tick_params(labelsize=8)
