@@ -32,8 +32,8 @@ class SafeCheckpointHook(PlainCheckpointHook, CheckpointHook):
     - It holds tensors and plain data, and the digest of its own bytes.
     - `resume=True` takes the newest one that is complete, and names those it passes
       over.
-    - All processes go on with the buffers that are saved (running means of batch norm,
-      say), as they will when they resume.
+    - All processes go on, and validate, with the buffers of the first, which are saved
+      (running means of batch norm, say), as they will when they resume.
 
     It takes the arguments of `CheckpointHook`, and its place in `default_hooks`. On
     remote storage (`s3://` and the like) writing is that storage's affair, and
@@ -63,6 +63,9 @@ class SafeCheckpointHook(PlainCheckpointHook, CheckpointHook):
             self.backend_args = dict(backend=SEALED)
         super().before_train(runner)
         self._remove_replaced(runner)
+
+    def before_val_epoch(self, runner: Runner) -> None:
+        share_buffers(runner)
 
     def save_now(self, runner: Runner, iterations: int) -> str:
         """Save whatever the interval, and return the path.
@@ -188,7 +191,7 @@ class Later:
 
 
 def share_buffers(runner: Runner) -> None:
-    """Give all processes the buffers of the first, whose checkpoint is saved."""
+    """Give all processes the buffers of the first one, which saves."""
     averages = (getattr(hook, 'ema_model', None) for hook in runner.hooks)
     for model in (runner.model, *filter(None, averages)):
         for buffer in model.buffers():

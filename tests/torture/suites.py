@@ -19,7 +19,8 @@ class Suites:
 
     Args:
         folder: Scratch folder.
-        trials: How many trials a suite makes; of `storage` every how many-th step.
+        trials: How many trials a suite makes; of `storage` every how many-th step, of
+            `sigterm_each` every how many-th iteration.
         generator: Decides moments and places.
     """
 
@@ -150,6 +151,24 @@ class Suites:
             elif seconds > 10:
                 fault = f'it took {seconds:.1f} s to end'
             yield fault
+
+    def sigterm_each(self):
+        """Ask one of two processes to end, in each iteration.
+
+        Some iterations are followed by a validation and some by none, by a checkpoint
+        or by none.
+        """
+        settings = dict(ranks=2, by_epoch=False, interval=6)
+        self._reference(**settings)
+        iterations = toy.EPOCHS * toy.SAMPLES // toy.BATCH // settings['ranks']
+        for at in range(0, iterations, self.trials):
+            folder = self._fresh()
+            act = toy.Ask(at, rank=at % 2)
+            codes = forks.wait(forks.start(folder, act=act, **settings))
+            fault = self._verdict(folder, **settings)
+            if set(codes) != {interruption.SHELL_BASE + signal.SIGTERM}:
+                fault = f'exit codes {codes}'
+            yield fault and f'in iteration {at + 1}: {fault}'
 
     def nan(self):
         """A loss or gradient that is not finite, at a random iteration."""

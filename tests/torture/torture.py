@@ -22,12 +22,14 @@ TRIALS = dict(
     storage=(1, 9),
     corrupt=(120, 10),
     sigterm=(20, 2),
+    sigterm_each=(1, 9),
     nan=(20, 4),
     dead_worker=(10, 2),
     dead_rank=(10, 2),
     hung_rank=(5, 1),
 )
-"""Trials of each suite, as a whole and quick; of `storage` every how many-th step."""
+"""Trials of each suite, as a whole and quick; of `storage` every how many-th step, of
+`sigterm_each` every how many-th iteration."""
 
 
 def run(name: str, trials: int, seed: int) -> int:

@@ -7,6 +7,7 @@ numbers, so that equal means equal to the last bit.
 
 import os
 import random
+import signal
 from itertools import count
 from pathlib import Path
 
@@ -123,6 +124,17 @@ class Poison:
             self.hook = weight.register_hook(lambda gradient: gradient * float('inf'))
         elif runner.iter == self.at + 1:
             self.hook.remove()
+
+
+class Ask:
+    """Ask one rank to end in one of its iterations."""
+
+    def __init__(self, at: int, rank: int) -> None:
+        self.at, self.rank = at, rank
+
+    def __call__(self, runner) -> None:
+        if (runner.iter, get_rank()) == (self.at, self.rank):
+            os.kill(os.getpid(), signal.SIGTERM)
 
 
 def run(
