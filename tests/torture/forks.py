@@ -134,8 +134,10 @@ def final_state(runner) -> dict:
     """Return what has to be equal in the end."""
     (ema,) = (hook for hook in runner.hooks if hasattr(hook, 'ema_model'))
     model = getattr(runner.model, 'module', runner.model)
-    (best,) = Path(runner.work_dir).glob('best_error_*.pth')
+    best = runner.message_hub.get_info('best_ckpt')
     return dict(
+        # one, unless the previous one could not be deleted: the next resume does
+        best_files=len(list(Path(runner.work_dir).glob('best_error_*.pth'))),
         best=torch.load(best, weights_only=True)['state_dict'],
         best_error=runner.message_hub.get_info('best_score'),
         weights=model.state_dict(),

@@ -28,5 +28,11 @@ val_evaluator = [
 ]
 custom_hooks = [
     dict(type='FitBlendHook'),
-    dict(type='EarlyStoppingHook', monitor='blend/mse', rule='less', patience=3),
+    dict(
+        type='EarlyStoppingHook',
+        monitor='blend/mse',
+        rule='less',
+        min_delta=0.0,
+        patience=3,
+    ),
 ]

@@ -76,12 +76,24 @@ default_hooks = dict(
 custom_hooks = [
     dict(type='FitLinearPathHook'),
     dict(type='FitBlendHook'),
-    dict(type='EarlyStoppingHook', monitor='blend/mse', rule='less', patience=3),
+    dict(
+        type='EarlyStoppingHook',
+        monitor='blend/mse',
+        rule='less',
+        min_delta=0.0,
+        patience=3,
+    ),
 ]
 randomness = dict(seed=0)
 
 # What the *_paper.py configs take: no linear path, nothing to blend.
 paper_model = dict(linear_path=None, centre='mean')
 paper_hooks = [
-    dict(type='EarlyStoppingHook', monitor='forecast/mse', rule='less', patience=3)
+    dict(
+        type='EarlyStoppingHook',
+        monitor='forecast/mse',
+        rule='less',
+        min_delta=0.0,
+        patience=3,
+    )
 ]
