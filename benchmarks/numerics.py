@@ -15,6 +15,7 @@ from pathlib import Path
 
 import torch
 from report import environment
+from scan_cases import initial_bias
 
 from mmmambamixer.ops import (
     CROSS,
@@ -36,12 +37,6 @@ from mmmambamixer.ops.testing import (
 OUT = Path(__file__).parent / 'results' / 'ops_numerics_cpu.json'
 LIMITS = dict(results=5e-7, gradients=5e-6)
 """What fp32 must reach at l = 3136."""
-
-
-def initial_bias(*shape: int) -> torch.Tensor:
-    """Return biases whose softplus is log-uniform in [1e-3, 1e-1]."""
-    step = 10 ** (torch.rand(shape) * 2 - 3)
-    return step + torch.log(-torch.expm1(-step))
 
 
 def scan(l: int, dtype: torch.dtype) -> tuple:

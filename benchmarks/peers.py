@@ -1,12 +1,18 @@
 """Functions of other projects, taken at run time from a file of theirs."""
 
 import ast
+import importlib.util
+import sys
+import types
 from collections.abc import Callable
 from pathlib import Path
 
 import einops
 import torch
 import torch.nn.functional as F
+from torch import nn
+
+from mmmambamixer.models.layers.drop_path import DropPath
 
 
 def mamba_ssm_reference(interface: Path) -> Callable:
@@ -27,3 +33,31 @@ def mamba_ssm_reference(interface: Path) -> Callable:
             exec(compile(ast.Module([node], []), str(interface), 'exec'), names)
             return names['selective_scan_ref']
     raise ValueError(f'no function selective_scan_ref in {interface}')
+
+
+def load_file(path: Path) -> types.ModuleType:
+    """Import a file that needs nothing of its package."""
+    spec = importlib.util.spec_from_file_location(f'peer_{path.stem}', path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def import_vmamba(folder: str) -> types.ModuleType:
+    """Import VMamba's `vmamba`; two packages that only training needs are stood in for.
+
+    Args:
+        folder: Their `classification/models`.
+    """
+    layers = types.ModuleType('timm.models.layers')
+    layers.DropPath = lambda rate: DropPath(rate=rate)
+    layers.trunc_normal_ = nn.init.trunc_normal_
+    counters = types.ModuleType('fvcore.nn')
+    names = ('FlopCountAnalysis', 'flop_count_str', 'flop_count', 'parameter_count')
+    counters.__dict__.update(dict.fromkeys(names))
+    for module in (types.ModuleType('timm'), types.ModuleType('timm.models')):
+        sys.modules[module.__name__] = module
+    sys.modules['fvcore'] = types.ModuleType('fvcore')
+    sys.modules |= {'timm.models.layers': layers, 'fvcore.nn': counters}
+    sys.path.insert(0, folder)
+    return __import__('vmamba')

@@ -18,32 +18,15 @@ from pathlib import Path
 import mmpretrain.models  # noqa: F401
 import torch
 from mmengine.registry import MODELS, init_default_scope
+from peers import import_vmamba
 from report import environment
 from torch import nn
-
-from mmmambamixer.models.layers.drop_path import DropPath
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / 'benchmarks' / 'results' / 'vmamba_logits.json'
 LIMIT = 1e-4
 WIDTHS = dict(tiny=768, small=768, base=1024)
 SIZES = ((96, 64), (64, 96), (224, 224))
-
-
-def import_vmamba(folder: str) -> types.ModuleType:
-    """Import their file; the two packages that only training needs are stood in for."""
-    layers = types.ModuleType('timm.models.layers')
-    layers.DropPath = lambda rate: DropPath(rate=rate)
-    layers.trunc_normal_ = nn.init.trunc_normal_
-    counters = types.ModuleType('fvcore.nn')
-    names = ('FlopCountAnalysis', 'flop_count_str', 'flop_count', 'parameter_count')
-    counters.__dict__.update(dict.fromkeys(names))
-    for module in (types.ModuleType('timm'), types.ModuleType('timm.models')):
-        sys.modules[module.__name__] = module
-    sys.modules['fvcore'] = types.ModuleType('fvcore')
-    sys.modules |= {'timm.models.layers': layers, 'fvcore.nn': counters}
-    sys.path.insert(0, folder)
-    return __import__('vmamba')
 
 
 def convert(theirs: nn.Module) -> dict:
