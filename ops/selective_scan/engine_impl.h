@@ -141,15 +141,11 @@ struct Inputs {
   Buffer<T> u, delta, slope, B, C, dt;
 };
 
-// Call `run.template operator()<N>(first)` for blocks of at most 16 states.
-template <class Run>
-INLINE void for_state_blocks(int64_t states, Run& run) {
-  int64_t n = 0;
-  for (; n + 16 <= states; n += 16) run.template operator()<16>(n);
-  if (states & 8) run.template operator()<8>(n), n += 8;
-  if (states & 4) run.template operator()<4>(n), n += 4;
-  if (states & 2) run.template operator()<2>(n), n += 2;
-  if (states & 1) run.template operator()<1>(n), n += 1;
+// Call `run.template operator()<N>(first)` for blocks of at most Most states.
+template <int Most, class Run>
+INLINE void for_state_blocks(int64_t states, Run& run, int64_t first = 0) {
+  for (; first + Most <= states; first += Most) run.template operator()<Most>(first);
+  if constexpr (Most > 1) for_state_blocks<Most / 2>(states, run, first);
 }
 
 // ---- Forward: h = 2^(delta A) h + delta u B, y += C h, for kLanes channels and N states.
@@ -224,7 +220,7 @@ void forward_task(const Scan& s, const Task& task, ForwardMemory<T>& m) {
           store<T>(y + t * kMaxBlock + c, skip * load<T>(in.u + t * kMaxBlock + c));
         ForwardTile<T> tile{p.A + c, in.u + c, in.delta + c, in.B, in.C,
                             y + c,   h + c,    v.count,      s.states};
-        for_state_blocks(s.states, tile);
+        for_state_blocks<16>(s.states, tile);
       }
       write_tile<T>(s.y, task.b, k, v, task.first, task.count, y, kMaxBlock,
                     s.merge && k > 0);
@@ -249,60 +245,94 @@ void forward(const Scan& s, int64_t begin, int64_t end) {
 // gradient is g times what the forward multiplied. The states of a tile are recomputed from
 // the one kept at its start; nothing is ever divided by a decay.
 
+constexpr int kBackwardStates = 4;  // worked on at a time, in registers,
+constexpr int kBackwardVectors = LANE_BYTES == 64 ? 2 : 1;  // of so many vectors
+
 template <class T>
 struct BackwardTile {
   const T *A, *u, *delta, *B, *C, *dy, *start;
   T *g, *du_step, *dexponent;  // sum_n g B, (t, ld); sum_n g decay h_{t-1} A, (t, ld)
   T *dA;                       // (n, ld), of this tile
-  T *dB, *dC;                  // (t, n, lanes): summed over the blocks of lanes, then lanes
-  T *h, *a;                    // (t + 1, n, lanes), (t, n, lanes)
-  int64_t steps, states;
+  T *dB, *dC;                  // (t, n, lanes): summed over vectors, then over lanes
+  T *h, *a;                    // (t + 1, n, m, lanes), (t, n, m, lanes)
+  int64_t steps, states, channels;
 
   template <int N>
   void operator()(int64_t first) const {
+    int64_t c = 0;
+    for (; c + kBackwardVectors * kLanes<T> <= channels; c += kBackwardVectors * kLanes<T>)
+      run<N, kBackwardVectors>(first, c);
+    for (; c < channels; c += kLanes<T>) run<N, 1>(first, c);
+  }
+
+  // N states of M vectors, from channel c.
+  template <int N, int M>
+  void run(int64_t first, int64_t c) const {
     using V = typename Simd<T>::V;
     constexpr int64_t L = kLanes<T>;
-    V state[N];
-    for (int n = 0; n < N; ++n) {
-      state[n] = load<T>(start + (first + n) * kMaxBlock);
-      store<T>(h + n * L, state[n]);
-    }
-    for (int64_t t = 0; t < steps; ++t) {
-      const V step = load<T>(delta + t * kMaxBlock);
-      const V input = step * load<T>(u + t * kMaxBlock);
-      const T* Bt = B + t * states + first;
-#pragma GCC unroll 16
-      for (int n = 0; n < N; ++n) {
-        const V decayed = decay(step * load<T>(A + (first + n) * kMaxBlock));
-        state[n] = decayed * state[n] + input * Bt[n];
-        store<T>(a + (t * N + n) * L, decayed);
-        store<T>(h + ((t + 1) * N + n) * L, state[n]);
+    const auto at = [c](int64_t row, int m) { return row * kMaxBlock + c + m * L; };
+    const auto slot = [](int64_t t, int n, int m) { return ((t * N + n) * M + m) * L; };
+    V state[N][M], sum_dA[N][M], step[M], input[M];
+    for (int n = 0; n < N; ++n)
+      for (int m = 0; m < M; ++m) {
+        state[n][m] = load<T>(start + at(first + n, m));
+        store<T>(h + slot(0, n, m), state[n][m]);
       }
+    for (int64_t t = 0; t < steps; ++t) {
+      const T* Bt = B + t * states + first;
+      for (int m = 0; m < M; ++m) {
+        step[m] = load<T>(delta + at(t, m));
+        input[m] = step[m] * load<T>(u + at(t, m));
+      }
+      for (int n = 0; n < N; ++n)
+        for (int m = 0; m < M; ++m) {
+          const V decayed = decay(step[m] * load<T>(A + at(first + n, m)));
+          state[n][m] = decayed * state[n][m] + input[m] * Bt[n];
+          store<T>(a + slot(t, n, m), decayed);
+          store<T>(h + slot(t + 1, n, m), state[n][m]);
+        }
     }
-    for (int n = 0; n < N; ++n) state[n] = load<T>(g + (first + n) * kMaxBlock);
+    for (int n = 0; n < N; ++n)
+      for (int m = 0; m < M; ++m) {
+        state[n][m] = load<T>(g + at(first + n, m));
+        sum_dA[n][m] = V{};
+      }
     for (int64_t t = steps - 1; t >= 0; --t) {
-      const V step = load<T>(delta + t * kMaxBlock);
-      const V input = step * load<T>(u + t * kMaxBlock);
-      const V dyt = load<T>(dy + t * kMaxBlock);
       const T *Bt = B + t * states + first, *Ct = C + t * states + first;
       T *dBt = dB + (t * states + first) * L, *dCt = dC + (t * states + first) * L;
-      V with_B = load<T>(du_step + t * kMaxBlock), with_A = load<T>(dexponent + t * kMaxBlock);
-#pragma GCC unroll 16
-      for (int n = 0; n < N; ++n) {
-        const V gradient = state[n] + dyt * Ct[n];
-        store<T>(dCt + n * L, load<T>(dCt + n * L) + dyt * load<T>(h + ((t + 1) * N + n) * L));
-        store<T>(dBt + n * L, load<T>(dBt + n * L) + gradient * input);
-        with_B += gradient * Bt[n];
-        state[n] = gradient * load<T>(a + (t * N + n) * L);
-        const V q = state[n] * load<T>(h + (t * N + n) * L);
-        T* dAn = dA + (first + n) * kMaxBlock;
-        with_A += q * load<T>(A + (first + n) * kMaxBlock);
-        store<T>(dAn, load<T>(dAn) + q * step);
+      V dyt[M], with_B[M], with_A[M];
+      for (int m = 0; m < M; ++m) {
+        step[m] = load<T>(delta + at(t, m));
+        input[m] = step[m] * load<T>(u + at(t, m));
+        dyt[m] = load<T>(dy + at(t, m));
+        with_B[m] = first ? load<T>(du_step + at(t, m)) : V{};
+        with_A[m] = first ? load<T>(dexponent + at(t, m)) : V{};
       }
-      store<T>(du_step + t * kMaxBlock, with_B);
-      store<T>(dexponent + t * kMaxBlock, with_A);
+      for (int n = 0; n < N; ++n) {
+        V sum_dB = c ? load<T>(dBt + n * L) : V{}, sum_dC = c ? load<T>(dCt + n * L) : V{};
+        for (int m = 0; m < M; ++m) {
+          const V gradient = state[n][m] + dyt[m] * Ct[n];
+          sum_dC += dyt[m] * load<T>(h + slot(t + 1, n, m));
+          sum_dB += gradient * input[m];
+          with_B[m] += gradient * Bt[n];
+          state[n][m] = gradient * load<T>(a + slot(t, n, m));
+          const V q = state[n][m] * load<T>(h + slot(t, n, m));
+          with_A[m] += q * load<T>(A + at(first + n, m));
+          sum_dA[n][m] += q * step[m];
+        }
+        store<T>(dBt + n * L, sum_dB);
+        store<T>(dCt + n * L, sum_dC);
+      }
+      for (int m = 0; m < M; ++m) {
+        store<T>(du_step + at(t, m), with_B[m]);
+        store<T>(dexponent + at(t, m), with_A[m]);
+      }
     }
-    for (int n = 0; n < N; ++n) store<T>(g + (first + n) * kMaxBlock, state[n]);
+    for (int n = 0; n < N; ++n)
+      for (int m = 0; m < M; ++m) {
+        store<T>(g + at(first + n, m), state[n][m]);
+        store<T>(dA + at(first + n, m), sum_dA[n][m]);
+      }
   }
 };
 
@@ -312,7 +342,6 @@ struct Sums {
   explicit Sums(int64_t rows) : rows(rows), tile(rows * kMaxBlock), total(rows * kMaxBlock) {}
 
   void clear_total() { std::memset(total, 0, rows * kMaxBlock * sizeof(double)); }
-  void clear_tile() { std::memset(tile, 0, rows * kMaxBlock * sizeof(T)); }
   void add_tile(int64_t width) {
     for (int64_t i = 0; i < rows; ++i)
       for (int64_t c = 0; c < width; ++c)
@@ -346,7 +375,8 @@ struct BackwardMemory {
       : sets(s), in(s), dy(kTileSteps * kMaxBlock), du(kTileSteps * kMaxBlock),
         ddelta(kTileSteps * kMaxBlock), dexponent(kTileSteps * kMaxBlock),
         start(s.states * kMaxBlock), g(s.states * kMaxBlock),
-        h((kTileSteps + 1) * 16 * kLanes<T>), a(kTileSteps * 16 * kLanes<T>),
+        h((kTileSteps + 1) * kBackwardStates * kBackwardVectors * kLanes<T>),
+        a(kTileSteps * kBackwardStates * kBackwardVectors * kLanes<T>),
         dB(kTileSteps * s.states * kLanes<T>), dC(kTileSteps * s.states * kLanes<T>),
         ddt(kTileSteps * s.rank * kLanes<T>), sums(kTileSteps * (2 * s.states + s.rank)),
         rows(kTileSteps * (2 * s.states + s.rank)), dA(s.states), dD(1), dbias(1),
@@ -393,18 +423,12 @@ void backward_task(const Scan& s, const Task& task, BackwardMemory<T>& m) {
       const T* kept = kept_state<T>(s, task, k, index);
       for (int64_t n = 0; n < N; ++n)
         std::memcpy(start + n * kMaxBlock, kept + n * s.channels, task.count * sizeof(T));
-      std::memset(dB, 0, v.count * N * L * sizeof(T));
-      std::memset(dC, 0, v.count * N * L * sizeof(T));
-      std::memset(du, 0, v.count * kMaxBlock * sizeof(T));
-      std::memset(dexponent, 0, v.count * kMaxBlock * sizeof(T));
-      dA.clear_tile(), dD.clear_tile(), dbias.clear_tile(), dweight.clear_tile();
-
+      BackwardTile<T> tile{p.A, in.u, in.delta,  in.B, in.C, dy,  start, g, du,
+                           dexponent, dA.tile, dB, dC, m.h, m.a, v.count, N, task.padded};
+      for_state_blocks<kBackwardStates>(N, tile);
       for (int64_t c = 0; c < task.padded; c += L) {
-        BackwardTile<T> tile{p.A + c, in.u + c, in.delta + c,  in.B, in.C, dy + c,
-                             start + c, g + c,  du + c, dexponent + c, dA.tile + c, dB, dC,
-                             m.h,     m.a,      v.count,       N};
-        for_state_blocks(N, tile);
         const V skip = load<T>(p.D + c);
+        V sum_dD{}, sum_dbias{};
         for (int64_t t = 0; t < v.count; ++t) {
           const int64_t at = t * kMaxBlock + c;
           const V with_B = load<T>(du + at), ut = load<T>(in.u + at), dyt = load<T>(dy + at);
@@ -412,12 +436,16 @@ void backward_task(const Scan& s, const Task& task, BackwardMemory<T>& m) {
                          load<T>(in.slope + at);
           store<T>(du + at, with_B * load<T>(in.delta + at) + skip * dyt);
           store<T>(ddelta + at, draw);
-          store<T>(dD.tile + c, load<T>(dD.tile + c) + dyt * ut);
-          store<T>(dbias.tile + c, load<T>(dbias.tile + c) + draw);
-          for (int64_t r = 0; r < s.rank; ++r) {
-            T* sum = dweight.tile + r * kMaxBlock + c;
-            store<T>(sum, load<T>(sum) + draw * in.dt[t * s.rank + r]);
-          }
+          sum_dD += dyt * ut;
+          sum_dbias += draw;
+        }
+        store<T>(dD.tile + c, sum_dD);
+        store<T>(dbias.tile + c, sum_dbias);
+        for (int64_t r = 0; r < s.rank; ++r) {
+          V sum{};
+          for (int64_t t = 0; t < v.count; ++t)
+            sum += load<T>(ddelta + t * kMaxBlock + c) * in.dt[t * s.rank + r];
+          store<T>(dweight.tile + r * kMaxBlock + c, sum);
         }
       }
       dA.add_tile(task.padded), dD.add_tile(task.padded);

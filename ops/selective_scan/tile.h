@@ -73,9 +73,17 @@ INLINE Visit visit(const Scan& s, int64_t k, int64_t first) {
   const int64_t route = s.routes ? s.routes[k] : 0;
   const bool columns = route & 1, backward = route & 2;
   v.consecutive = !columns && !backward;
+  const int64_t t = backward ? s.steps - 1 - first : first, way = backward ? -1 : 1;
+  if (!columns) {
+    for (int64_t i = 0; i < v.count; ++i) v.position[i] = t + way * i;
+    return v;
+  }
+  int64_t row = t % s.height, column = t / s.height;
   for (int64_t i = 0; i < v.count; ++i) {
-    const int64_t t = backward ? s.steps - 1 - first - i : first + i;
-    v.position[i] = columns ? t % s.height * s.width + t / s.height : t;
+    v.position[i] = row * s.width + column;
+    row += way;
+    if (row == s.height) row = 0, ++column;
+    if (row < 0) row = s.height - 1, --column;
   }
   return v;
 }
