@@ -69,8 +69,9 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> backw
   run(s, p.work == at::kDouble ? kernels().backward_f64 : kernels().backward_f32);
 
   const int64_t n = s.states;
+  const Tensor drows = sum_first(partials.drows, options);
   const auto rows = [&](int64_t first, int64_t count, const Tensor& like) {
-    return sum_rows(partials.drows, first, count).to(like.scalar_type()).contiguous();
+    return drows.narrow(-1, first, count).to(like.scalar_type()).contiguous();
   };
   return {du.to(u.scalar_type()),
           rows(2 * n, s.rank, dt),

@@ -126,9 +126,9 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> backward(
   run(s, p.work == at::kDouble ? kernels().backward_f64 : kernels().backward_f32);
 
   const int64_t n = s.states, d = u.size(1);
+  const Tensor drows = sum_first(partials.drows, options);
   const auto rows = [&](int64_t first, const Tensor& like) {
-    return sum_rows(partials.drows, first, n).transpose(2, 3).to(like.scalar_type())
-        .contiguous();
+    return drows.narrow(-1, first, n).transpose(2, 3).to(like.scalar_type()).contiguous();
   };
   Tensor dD = sum_first(partials.dD, options), dbias = sum_first(partials.dbias, options);
   return {du, ddelta, sum_first(partials.dA, options).reshape({d, n}), rows(0, B),

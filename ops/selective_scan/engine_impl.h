@@ -141,11 +141,11 @@ struct Inputs {
   Buffer<T> u, delta, slope, B, C, dt;
 };
 
-// Call `run.template operator()<N>(first)` for blocks of at most Most states.
+// Cut 0..count into blocks of at most Most and call `run.template operator()<N>(first)`.
 template <int Most, class Run>
-INLINE void for_state_blocks(int64_t states, Run& run, int64_t first = 0) {
-  for (; first + Most <= states; first += Most) run.template operator()<Most>(first);
-  if constexpr (Most > 1) for_state_blocks<Most / 2>(states, run, first);
+INLINE void for_each_block(int64_t count, const Run& run, int64_t first = 0) {
+  for (; first + Most <= count; first += Most) run.template operator()<Most>(first);
+  if constexpr (Most > 1) for_each_block<Most / 2>(count, run, first);
 }
 
 // ---- Forward: h = 2^(delta A) h + delta u B, y += C h, for kLanes channels and N states.
@@ -220,7 +220,7 @@ void forward_task(const Scan& s, const Task& task, ForwardMemory<T>& m) {
           store<T>(y + t * kMaxBlock + c, skip * load<T>(in.u + t * kMaxBlock + c));
         ForwardTile<T> tile{p.A + c, in.u + c, in.delta + c, in.B, in.C,
                             y + c,   h + c,    v.count,      s.states};
-        for_state_blocks<16>(s.states, tile);
+        for_each_block<16>(s.states, tile);
       }
       write_tile<T>(s.y, task.b, k, v, task.first, task.count, y, kMaxBlock,
                     s.merge && k > 0);
@@ -336,6 +336,37 @@ struct BackwardTile {
   }
 };
 
+// The gradients of `delta = weight dt` from that of delta, for R ranks.
+template <class T>
+struct RankTile {
+  const T *ddelta, *weight, *dt;  // (t, ld), (r, ld), (t, r)
+  T *dweight, *ddt;               // (r, ld), of this tile; (t, r, lanes), as dB
+  int64_t steps, rank, channels;
+
+  template <int R>
+  void operator()(int64_t first) const {
+    using V = typename Simd<T>::V;
+    constexpr int64_t L = kLanes<T>;
+    for (int64_t c = 0; c < channels; c += L) {
+      V sum[R] = {};
+      for (int64_t t = 0; t < steps; ++t) {
+        const V gradient = load<T>(ddelta + t * kMaxBlock + c);
+        for (int r = 0; r < R; ++r) sum[r] += gradient * dt[t * rank + first + r];
+      }
+      for (int r = 0; r < R; ++r) store<T>(dweight + (first + r) * kMaxBlock + c, sum[r]);
+    }
+    for (int64_t t = 0; t < steps; ++t) {
+      V sum[R] = {};
+      for (int64_t c = 0; c < channels; c += L) {
+        const V gradient = load<T>(ddelta + t * kMaxBlock + c);
+        for (int r = 0; r < R; ++r)
+          sum[r] += gradient * load<T>(weight + (first + r) * kMaxBlock + c);
+      }
+      for (int r = 0; r < R; ++r) store<T>(ddt + (t * rank + first + r) * L, sum[r]);
+    }
+  }
+};
+
 // Sums over the steps of one scan, kept in double: the longest sums of the backward.
 template <class T>
 struct Sums {
@@ -425,7 +456,7 @@ void backward_task(const Scan& s, const Task& task, BackwardMemory<T>& m) {
         std::memcpy(start + n * kMaxBlock, kept + n * s.channels, task.count * sizeof(T));
       BackwardTile<T> tile{p.A, in.u, in.delta,  in.B, in.C, dy,  start, g, du,
                            dexponent, dA.tile, dB, dC, m.h, m.a, v.count, N, task.padded};
-      for_state_blocks<kBackwardStates>(N, tile);
+      for_each_block<kBackwardStates>(N, tile);
       for (int64_t c = 0; c < task.padded; c += L) {
         const V skip = load<T>(p.D + c);
         V sum_dD{}, sum_dbias{};
@@ -441,23 +472,13 @@ void backward_task(const Scan& s, const Task& task, BackwardMemory<T>& m) {
         }
         store<T>(dD.tile + c, sum_dD);
         store<T>(dbias.tile + c, sum_dbias);
-        for (int64_t r = 0; r < s.rank; ++r) {
-          V sum{};
-          for (int64_t t = 0; t < v.count; ++t)
-            sum += load<T>(ddelta + t * kMaxBlock + c) * in.dt[t * s.rank + r];
-          store<T>(dweight.tile + r * kMaxBlock + c, sum);
-        }
       }
+      const RankTile<T> ranks{ddelta,  p.weight, in.dt,     dweight.tile,
+                              ddt,     v.count,  s.rank,    task.padded};
+      for_each_block<4>(s.rank, ranks);
       dA.add_tile(task.padded), dD.add_tile(task.padded);
       dbias.add_tile(task.padded), dweight.add_tile(task.padded);
 
-      for (int64_t t = 0; t < v.count; ++t)
-        for (int64_t r = 0; r < s.rank; ++r) {
-          V sum{};
-          for (int64_t c = 0; c < task.padded; c += L)
-            sum += load<T>(ddelta + t * kMaxBlock + c) * load<T>(p.weight + r * kMaxBlock + c);
-          store<T>(ddt + (t * s.rank + r) * L, sum);
-        }
       gather_rows<T>(dB, v.count, N, 0, row, m.sums, rows);
       gather_rows<T>(dC, v.count, N, N, row, m.sums, rows);
       gather_rows<T>(ddt, v.count, s.rank, 2 * N, row, m.sums, rows);

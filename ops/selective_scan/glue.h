@@ -108,16 +108,4 @@ inline at::Tensor sum_first(const at::Tensor& x, const at::TensorOptions& option
   return total;
 }
 
-// Columns [first, first + count) of the row gradients, added over the blocks of channels.
-inline at::Tensor sum_rows(const at::Tensor& drows, int64_t first, int64_t count) {
-  if (drows.size(0) == 0)  // no channels, so no block
-    return at::zeros(drows.sizes().slice(1), drows.options()).narrow(-1, first, count);
-  auto total = drows.select(0, 0).narrow(-1, first, count);
-  if (drows.size(0) == 1) return total;
-  total = total.clone(at::MemoryFormat::Contiguous);
-  for (int64_t i = 1; i < drows.size(0); ++i)
-    total.add_(drows.select(0, i).narrow(-1, first, count));
-  return total;
-}
-
 }  // namespace mmmambamixer

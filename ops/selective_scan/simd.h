@@ -49,8 +49,8 @@ INLINE Floats decay(Floats v) {  // reduce(inf) is 0, so 2^-inf = 0 and 2^inf = 
                          1.68179286f, 1.75625217f, 1.83400810f, 1.91520655f};
   const Floats r = (Floats)_mm512_reduce_ps((__m512)v, 4 << 4 | _MM_FROUND_TO_NEAREST_INT);
   const Floats sixteenths = v - r;
-  const __m512i k = (__m512i)(sixteenths + 786432.0f);  // 1.5 * 2^19: k in the last bits
-  const Floats power = (Floats)_mm512_permutexvar_ps(k, (__m512)powers);
+  const Ints k = (Ints)(sixteenths + 786432.0f);  // 1.5 * 2^19: k in the last bits
+  const Floats power = __builtin_shuffle(powers, k);
   const Floats slope = (r * 5.5505946e-2f + 2.4023429e-1f) * r + 6.9314718e-1f;
   return (Floats)_mm512_scalef_ps((__m512)(r * power * slope + power), (__m512)sixteenths);
 }
