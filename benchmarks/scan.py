@@ -9,8 +9,9 @@ Forward without gradients, and forward + backward to all inputs, on the shapes o
 ViM2-T. All providers take turns in one process, on the same tensors; each result is
 compared with the reference in fp64 first, and a wrong one gets no time. A provider
 that is slow, beyond `--budget` seconds for a shape, takes part in fewer rounds, which
-the file tells. Times are the medians over the rounds, with quartiles; ratios are the
-medians of the ratios within a round. The exit status is 1 if anything was wrong.
+the file tells; one whose call would take more than `--longest` seconds is skipped.
+Times are the medians over the rounds, with quartiles; ratios are the medians of the
+ratios within a round. The exit status is 1 if anything was wrong.
 """
 
 import argparse
@@ -19,12 +20,13 @@ import json
 import math
 import sys
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
 from report import environment
 from scan_cases import (
+    BATCHED,
     MODES,
     SHAPES,
     STATES,
@@ -36,12 +38,35 @@ from scan_cases import (
     shape_of,
     truth,
 )
-from scan_providers import EXP, OURS, Provider, exp_call, find
+from scan_providers import COMPILED, EXP, OURS, Provider, exp_call, find
 from timing import gpu, interleave, load, ratio, summary, timer
 from torch import Tensor
 
 RESULTS = Path(__file__).parent / 'results'
+FEW_STEPS = 100
+"""With fewer no call takes long."""
+
 QUICK = [Shape('quick 1', 49, 8), Shape('quick 2', 12, 49)]
+
+
+def expected_seconds(
+    provider: Provider, inputs: Mapping[str, Tensor], mode: str, seconds: Callable
+) -> float:
+    """Return what a call may take, from how calls with fewer steps grow.
+
+    Some loops grow with the square of the steps: in their backward each step makes a
+    gradient of full size.
+    """
+    times = []
+    l = inputs['u'].shape[2]
+    for part in (16, 16, 8):  # the first is the warm-up
+        short = {
+            k: x[..., : l // part] if k in BATCHED else x for k, x in inputs.items()
+        }
+        call = make_call(provider.function, provider.prepare(short), mode)
+        times.append(seconds(call, 1))
+    _, before, last = times
+    return last * max(1, last / before) ** 3
 
 
 def judge(
@@ -49,12 +74,23 @@ def judge(
     inputs: Mapping[str, Tensor],
     mode: str,
     dtype: torch.dtype,
+    longest: float,
 ) -> dict[str, dict]:
-    """Return by provider its errors, whether it is `wrong`, or why it `failed`."""
+    """Return by provider its errors, whether it is `wrong`, or why it has no time.
+
+    The reason is `failed`, with its message, or `skipped`, for calls that would take
+    longer than `longest` seconds.
+    """
     exact = truth(inputs)
+    seconds = timer(inputs['u'].device.type)
     verdicts = {}
     for name, provider in providers.items():
         try:
+            if inputs['u'].shape[2] >= FEW_STEPS and COMPILED not in name:
+                expected = expected_seconds(provider, inputs, mode, seconds)
+                if expected > longest:
+                    verdicts[name] = dict(skipped=f'about {expected:.0f} s a call')
+                    continue
             errors = error(provider.function, provider.prepare(inputs), exact, mode)
         except (RuntimeError, NotImplementedError) as reason:
             if name == OURS:
@@ -78,7 +114,7 @@ def measure(
     torch.manual_seed(0)
     dtype = getattr(torch, args.dtype)
     inputs = make_inputs(shape, args.batch, dtype, args.device)
-    verdicts = judge(providers, inputs, mode, dtype)
+    verdicts = judge(providers, inputs, mode, dtype, args.longest)
     calls = {
         name: make_call(p.function, p.prepare(inputs), mode)
         for name, p in providers.items()
@@ -103,8 +139,9 @@ def measure(
 def describe(row: dict) -> str:
     """Return a line for a row."""
     head = f'{row["shape"]:<10} {row["mode"]:<17}{row["provider"]:<32}'
-    if 'failed' in row:
-        return f'{head} failed: {row["failed"]}'
+    for reason in ('failed', 'skipped'):
+        if reason in row:
+            return f'{head} {reason}: {row[reason]}'
     errors = ', '.join(
         '-' if e is None else f'{e:.0e}' for e in row.get('errors', {}).values()
     )
@@ -154,6 +191,7 @@ def arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument('--device', choices=['cpu', 'cuda'], default='cpu')
     parser.add_argument('--rounds', type=int, default=15)
     parser.add_argument('--budget', type=float, default=2, help='seconds')
+    parser.add_argument('--longest', type=float, default=20, help='seconds of a call')
     parser.add_argument('--quick', action='store_true', help='tiny shapes, 3 rounds')
     parser.add_argument('--compiled', action='store_true', help='also torch.compile')
     parser.add_argument('--mamba-ssm', type=Path, help='their interface file')

@@ -20,6 +20,7 @@ from mmmambamixer.ops import selective_scan, selective_scan_reference
 
 OURS = 'mmmambamixer'
 OURS_CHANNELS_LAST = f'{OURS}, channels last'
+COMPILED = 'compiled'
 EXP = 'torch.exp'
 """A yardstick, not a scan: exp over (b, l, d, n) numbers into memory that is there."""
 
@@ -103,12 +104,12 @@ def _add_associative_scan(found: Found, device: str, compiled: bool) -> None:
     mode = 'generic'
     found.present[name] = Provider(discretised(_associative(mode)))
     if not compiled:
-        found.absent[f'{name}, compiled'] = 'not asked for with --compiled'
+        found.absent[f'{name}, {COMPILED}'] = 'not asked for with --compiled'
         return
     if device == 'cuda':
         mode = 'pointwise'
     function = torch.compile(discretised(_associative(mode)), dynamic=False)
-    found.present[f'{name}, compiled'] = Provider(function)
+    found.present[f'{name}, {COMPILED}'] = Provider(function)
 
 
 def _installed(module: str) -> tuple[object | None, str]:

@@ -74,8 +74,8 @@ def interleave(
     for name, call in calls.items():
         once = seconds(call, 1)  # also the warm-up
         count = min(MOST_CALLS, max(1, math.ceil(TURN / max(once, 1e-6))))
-        wanted = int(budget / max(once * count, 1e-6))
-        wanted = min(rounds, max(wanted, min(rounds, FEWEST_ROUNDS)))
+        wanted = int(min(rounds, budget / max(once * count, 1e-6)))
+        wanted = max(wanted, min(rounds, FEWEST_ROUNDS))
         turns[name] = {i * rounds // wanted for i in range(wanted)}
         results[name] = dict(calls=count, times={})
     for i in range(rounds):

@@ -1,0 +1,255 @@
+"""Time the core of a 2-D mixer, a map to a map, beside VMamba's own code.
+
+    python benchmarks/cross_scan.py --vmamba .../VMamba/classification/models
+        [--device cuda] [--dtype bfloat16] [--batch 128] [--rounds 15]
+
+The core is: project the input to delta, B and C, scan along four routes, add up. Ours
+is `S6`, that is one product and `cross_selective_scan`; theirs is `SS2D.forward_core`
+with the same weights, each on a map in the layout that it likes. On GPU theirs runs the
+kernels `selective_scan_cuda_oflex` and `csm_triton`, and is absent without them; on CPU
+it runs its PyTorch code, a check rather than a rival. Rounds, errors and the exit
+status are those of `scan.py`. Writes results/cross_scan_cpu.json, or ..._gpu.json.
+"""
+
+import argparse
+import copy
+import importlib.util
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from peers import import_vmamba
+from report import environment
+from scan import QUICK, RESULTS, describe, free, geometric_means
+from scan_cases import MODES, SHAPES, STATES, Shape, limits, shape_of
+from scan_providers import OURS
+from timing import gpu, interleave, load, ratio, summary, timer
+from torch import Tensor, nn
+
+from mmmambamixer.models.layers import s6
+from mmmambamixer.ops import CROSS
+from mmmambamixer.ops import cross_selective_scan_reference as reference
+from mmmambamixer.ops.testing import relative_error
+
+KINDS = ('results', 'gradients')
+THEIRS = 'VMamba SS2D.forward_core'
+KERNEL = 'selective_scan_cuda_oflex'
+MAPS = [shape for name, shape in SHAPES.items() if name.startswith('token')]
+
+
+def side(shape: Shape) -> int:
+    """Return the side of the square map."""
+    size = round(shape.l**0.5)
+    if size**2 != shape.l:
+        raise ValueError(f'a map is square, got {shape.l} positions')
+    return size
+
+
+class Ours(nn.Module):
+    """`S6` over a map `(b, h, w, d)`."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.side = side(shape)
+        rank = -(-shape.d // 32)  # of the width outside, half of the width inside
+        self.s6 = s6.S6(d_inner=shape.d, d_state=STATES, dt_rank=rank, routes=CROSS)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.s6(x.flatten(1, 2), height=self.side, width=self.side)
+        return y.unflatten(1, (self.side, self.side))
+
+
+class Theirs(nn.Module):
+    """`SS2D.forward_core` over a map `(b, d, h, w)`, with the weights of ours."""
+
+    def __init__(self, vmamba: object, ours: Ours) -> None:
+        super().__init__()
+        own = ours.s6
+        _, d, r = own.dt_weight.shape
+        self.core = vmamba.SS2D(
+            d_model=d // 2,
+            d_state=STATES,
+            ssm_ratio=2.0,
+            dt_rank=r,
+            forward_type='v05',
+            channel_first=True,
+        )
+        self.core.out_norm = nn.Identity()
+        same = dict(
+            x_proj_weight=own.x_proj,
+            dt_projs_weight=own.dt_weight,
+            dt_projs_bias=own.dt_bias,
+            A_logs=own.A_log,
+            Ds=own.D,
+        )
+        for name, value in same.items():
+            parameter = getattr(self.core, name)
+            parameter.data = value.detach().clone().reshape(parameter.shape)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.core.forward_core(x)
+
+
+def load_vmamba(folder: str, device: str) -> object:
+    vmamba = import_vmamba(folder)
+    if device == 'cpu':  # around their scans stands `torch.cuda.device(...)`
+        scans = sys.modules['csm_triton']
+        vmamba.cross_scan_fn = lambda x, scans_of=scans.CrossScanF, **options: (
+            scans_of.apply(x, True, True, False, options['scans'])
+        )
+        vmamba.cross_merge_fn = lambda y, merge_of=scans.CrossMergeF, **options: (
+            merge_of.apply(y, True, True, False, options['scans'])
+        )
+    return vmamba
+
+
+def make_call(core: nn.Module, x: Tensor, dy: Tensor, mode: str) -> Callable:
+    """Return a call without arguments; with a backward it returns y and gradients."""
+    autocast = torch.autocast(x.device.type, x.dtype, enabled=x.dtype.itemsize == 2)
+    if mode == 'forward':
+
+        @torch.no_grad()
+        def forward() -> tuple[Tensor]:
+            with autocast:
+                return (core(x),)
+
+        return forward
+    x = x.detach().requires_grad_()
+    used = [p for name, p in core.named_parameters() if is_shared(name)]
+
+    def both() -> tuple[Tensor, ...]:
+        with autocast:
+            y = core(x)
+        return y, *torch.autograd.grad(y, [x, *used], dy.to(y.dtype))
+
+    return both
+
+
+def is_shared(name: str) -> bool:
+    """Return whether a parameter belongs to the core; theirs has those of a block."""
+    return name.split('.')[-1].startswith(('x_proj', 'dt_', 'A_log', 'D'))
+
+
+def exactly(core: Ours, x: Tensor, dy: Tensor) -> tuple[Tensor, Tensor]:
+    """Return y and the gradient of x by the reference in fp64 on CPU."""
+    core = copy.deepcopy(core).cpu().double()
+    x, dy = x.cpu().double().requires_grad_(), dy.cpu().double()
+    scan, s6.cross_selective_scan = s6.cross_selective_scan, reference
+    try:
+        y = core(x)
+    finally:
+        s6.cross_selective_scan = scan
+    return y.detach(), *torch.autograd.grad(y, x, dy)
+
+
+def errors_of(call: Callable, exact: tuple, channels_first: bool) -> dict[str, float]:
+    """Return the errors of y and of the gradient of x, on the first of the batch."""
+    errors = {}
+    for kind, found, expected in zip(KINDS, call(), exact, strict=False):
+        found = found[:1].cpu()
+        if channels_first:
+            found = found.permute(0, 2, 3, 1)
+        errors[kind] = float(f'{relative_error(found, expected):.3g}')
+    return errors
+
+
+def measure(
+    shape: Shape, mode: str, vmamba: object | None, args: argparse.Namespace
+) -> list[dict]:
+    """Return a row for each side: a time only where the result is right."""
+    torch.manual_seed(0)
+    dtype = getattr(torch, args.dtype)
+    ours = Ours(shape).to(args.device)
+    cores = {OURS: ours}
+    if vmamba is not None:
+        cores[THEIRS] = Theirs(vmamba, ours).to(args.device)
+    size = (args.batch, side(shape), side(shape), shape.d)
+    x, dy = torch.randn(2, *size).to(args.device, dtype)
+    exact = exactly(ours, x[:1], dy[:1])
+    rows, calls = [], {}
+    for name, core in cores.items():
+        theirs = name == THEIRS
+        maps = [t.permute(0, 3, 1, 2).contiguous() if theirs else t for t in (x, dy)]
+        call = make_call(core, *maps, mode)
+        errors = errors_of(call, exact, theirs)
+        wrong = any(not e <= limits(dtype)[k] for k, e in errors.items())
+        if not wrong:
+            calls[name] = call
+        row = dict(shape=shape.name, l=shape.l, d=shape.d, mode=mode, provider=name)
+        rows.append(row | dict(errors=errors, wrong=wrong))
+    timed = interleave(calls, timer(args.device), args.rounds, args.budget)
+    for row in rows:
+        if row['provider'] in timed:
+            row |= summary(timed[row['provider']])
+            if OURS in timed:
+                row['ratio'] = ratio(timed[row['provider']], timed[OURS])
+    return rows
+
+
+def why_absent(args: argparse.Namespace) -> str:
+    """Return why VMamba's code can not be measured, or ''."""
+    if args.vmamba is None:
+        return '--vmamba names no folder'
+    if args.device == 'cuda' and importlib.util.find_spec(KERNEL) is None:
+        return f'{KERNEL} is not installed'
+    return ''
+
+
+def arguments(argv: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--vmamba', help='their classification/models')
+    parser.add_argument('--shapes', nargs='+', type=shape_of, help='names or LxD')
+    parser.add_argument('--batch', type=int, help='1 on CPU, 128 on GPU')
+    parser.add_argument('--threads', type=int, default=torch.get_num_threads())
+    parser.add_argument('--dtype', choices=['float32', 'bfloat16'], default='float32')
+    parser.add_argument('--device', choices=['cpu', 'cuda'], default='cpu')
+    parser.add_argument('--rounds', type=int, default=15)
+    parser.add_argument('--budget', type=float, default=2, help='seconds')
+    parser.add_argument('--quick', action='store_true', help='a tiny map, 3 rounds')
+    parser.add_argument('--out', type=Path)
+    args = parser.parse_args(argv)
+    args.batch = args.batch or dict(cpu=1, cuda=128)[args.device]
+    args.shapes = args.shapes or (QUICK[:1] if args.quick else MAPS)
+    if args.quick:
+        args.rounds = 3
+    name = 'cross_scan_gpu.json' if args.device == 'cuda' else 'cross_scan_cpu.json'
+    args.out = args.out or RESULTS / name
+    return args
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Measure, print and write; return the exit status."""
+    argv = sys.argv[1:] if argv is None else argv
+    args = arguments(argv)
+    torch.set_num_threads(args.threads)
+    reason = why_absent(args)
+    if reason:
+        print(f'absent: {THEIRS}: {reason}')
+    vmamba = None if reason else load_vmamba(args.vmamba, args.device)
+    report = dict(
+        command=' '.join(['python benchmarks/cross_scan.py', *argv]),
+        **environment(),
+        load_before=load(),
+        device=gpu() if args.device == 'cuda' else 'cpu',
+        dtype=args.dtype,
+        batch=args.batch,
+        wrong_above=limits(getattr(torch, args.dtype)),
+        absent={THEIRS: reason} if reason else {},
+    )
+    rows = []
+    for shape in args.shapes:
+        for mode in MODES:
+            for row in measure(shape, mode, vmamba, args):
+                print(describe(row), flush=True)
+                rows.append(row)
+            free()
+    report |= dict(load_after=load(), geometric_means=geometric_means(rows), rows=rows)
+    args.out.write_text(json.dumps(report, indent=1) + '\n')
+    print(f'wrote {args.out}')
+    return int(any(row['wrong'] for row in rows))
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())
