@@ -27,7 +27,7 @@ from triton.runtime.jit import JITFunction
 
 from mmmambamixer.ops.cross_selective_scan import gpu as cross_gpu
 from mmmambamixer.ops.selective_scan import gpu
-from mmmambamixer.ops.selective_scan.gpu_scan import window_steps
+from mmmambamixer.ops.selective_scan.gpu_scan import FORWARD_WINDOW, window_steps
 from mmmambamixer.ops.weighted_sum import gpu as sum_gpu
 
 TOOLS = Path(triton.__file__).parent / 'backends' / 'nvidia' / 'bin'
@@ -176,7 +176,8 @@ def report(capability: int, name: str, case: Case) -> bool:
             f'sm_{capability}  {name}: {kernel}: {registers} registers, {stack} B stack'
         )
         if case.limits:
-            cost = instructions / window_steps(case.states) / case.states
+            steps = FORWARD_WINDOW if kernel == 'forward' else window_steps(case.states)
+            cost = instructions / steps / case.states
             limit = case.limits[kernel]
             line += f', {cost:.1f} instructions per element and state (limit {limit})'
             if not 0 < cost <= limit or stack > STACK_LIMIT[capability]:

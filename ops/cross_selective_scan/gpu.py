@@ -48,7 +48,7 @@ def backward(
         du = du.sum(1, keepdim=True).to(u.dtype)
     ddt = _matmul(ddelta, weight).to(dt.dtype)  # (b, g, l, r)
     ddt_weight = _matmul(ddelta.mT, low).sum(0)  # (g, d, r)
-    dB, dC = dB.to(B.dtype), dC.to(C.dtype)
+    dB, dC = (grad.to(x.dtype).contiguous() for grad, x in ((dB, B), (dC, C)))
     dD, dbias = (states.new_empty(0) if t is None else t for t in (dD, dbias))
     return du, ddt, ddt_weight, dA, dB, dC, dD, dbias
 

@@ -16,10 +16,14 @@ The kernels run compiled on a GPU and, with `TRITON_INTERPRET=1`, on CPU tensors
 import triton
 import triton.language as tl
 
+from .gpu_leaves import skip_rows, zero_of
 from .gpu_steps import (
     WARP,
     advance,
+    decays_of,
+    earlier_visit,
     exponents,
+    fours,
     load_each,
     load_row,
     parameter,
@@ -29,6 +33,9 @@ from .gpu_steps import (
     rows,
     store_each,
     store_sums,
+    stride_of,
+    turn_of,
+    visit,
     visits,
     window_inputs,
     zeros,
@@ -42,8 +49,7 @@ def forward_kernel(
     u,
     delta,
     A,
-    B,
-    C,
+    BC,
     D,
     bias,
     y,
@@ -61,43 +67,51 @@ def forward_kernel(
     WORK: tl.constexpr,
 ):
     l = height * width
-    b, k, channel = place(g, d)
-    real = channel < d
-    route = route_of(routes, k)
+    b, k, channel, real = place(g, d)
     row = k * d + channel  # of the parameters
+    route = route_of(routes, k)
+    stride = stride_of(route, height, width)
 
-    u_row = rows(u, b, k) + channel * u.last
-    delta_row = rows(delta, b, k) + channel * delta.last
-    y_row = rows(y, b, k) + channel * y.last
-    B_row, C_row = (b * g + k) * l * N + B, (b * g + k) * l * N + C
-    shift, skip = parameter(bias, row, real, WORK), parameter(D, row, real, WORK)
-    a = exponents(A + row * N, real, N, WORK)
-    h = zeros(N, WORK)
-
-    for start in range(0, l, WINDOW):
-        if INTERVAL:  # noqa: SIM102, since a constant can not be joined by `and`
-            if start % INTERVAL == 0:
-                chunk = (b * g + k) * tl.cdiv(l, INTERVAL) + start // INTERVAL
-                store_each(states + chunk * N * d + channel, d, h, real, N)
-
-        at = visits(start, route, height, width, WINDOW)
-        x, step, _ = window_inputs(
-            *(u_row, u.l, delta_row, delta.l, shift, real),
-            *(start, l, at, SOFTPLUS, WINDOW, WORK),
-        )
-        for j in tl.static_range(WINDOW):
-            inside = start + j < l
-            b_t = load_row(B_row + at[j] * N, N)
-            c_t = load_row(C_row + at[j] * N, N)
-            h = advance(h, a, step[j], step[j] * x[j], b_t, N)
-            out = skip * x[j]
-            for n in tl.static_range(N):
-                out += c_t[n] * h[n]
-            tl.store(y_row + at[j] * y.l, out, mask=real & inside)
+    u_row, delta_row = rows(u, b, k, channel), rows(delta, b, k, channel)
+    y_row = rows(y, b, k, channel)
+    BC += (b * g + k) * l * 2 * N
+    B, C = fours(BC, 0, N), fours(BC + N, 0, N)
+    BC_stride = tl.full(
+        (), 2 * N * (BC.dtype.element_ty.primitive_bitwidth // 8), tl.int32
+    )
+    shift, skip = parameter(bias, row, WORK), parameter(D, row, WORK)
+    a = exponents(A + row * N, 0, N, WORK)
 
     if last_state is not None:
-        state_row = (b * g * d + row) * N
-        store_each(last_state + state_row, 1, h, real, N)
+        last_state += (b * g * d + row) * N
+
+    h = zeros(N, WORK)
+    next_at = zero_of(tl.arange(0, WARP))
+    chunk_steps = INTERVAL if INTERVAL else l
+    if INTERVAL:
+        states += (b * g + k) * tl.cdiv(l, INTERVAL) * N * d + channel
+    for first in range(0, l, chunk_steps):
+        if INTERVAL:
+            store_each(states, d, 0, h, real, N)
+            states += N * d
+
+        for start in range(first, tl.minimum(first + chunk_steps, l), WINDOW):
+            at, next_at = visits(next_at, stride, l - 1, route, WINDOW)
+            x, step, _ = window_inputs(
+                *(u_row, u.l, delta_row, delta.l, shift),
+                *(l - start, at, SOFTPLUS, WINDOW, WORK),
+            )
+            for j in tl.static_range(WINDOW):
+                b_t = load_row(B, at[j], BC_stride, N)
+                c_t = load_row(C, at[j], BC_stride, N)
+                h = advance(h, decays_of(a, step[j], N), step[j] * x[j], b_t, N)
+                out = skip * x[j]
+                for n in tl.static_range(N):
+                    out += c_t[n] * h[n]
+                tl.store(skip_rows(y_row, at[j], y.l), out, mask=real & (j < l - start))
+
+    if last_state is not None:
+        store_each(last_state, 1, 0, h, real, N)
 
 
 @triton.jit
@@ -107,8 +121,7 @@ def backward_kernel(
     u,
     delta,
     A,
-    B,
-    C,
+    BC,
     D,
     bias,
     states,
@@ -116,8 +129,7 @@ def backward_kernel(
     du,
     ddelta,
     dA,
-    dB,
-    dC,
+    dBC,
     dD,
     dbias,
     routes,
@@ -126,36 +138,41 @@ def backward_kernel(
     g,
     d,
     N: tl.constexpr,
+    TURNS: tl.constexpr,
     SOFTPLUS: tl.constexpr,
     INTERVAL: tl.constexpr,
     WINDOW: tl.constexpr,
     WORK: tl.constexpr,
 ):
     l = height * width
-    b, k, channel = place(g, d)
-    real = channel < d
-    route = route_of(routes, k)
+    b, k, channel, real = place(g, d)
     row = k * d + channel  # of the parameters
     state_row = (b * g * d + row) * N
     program = tl.program_id(0).to(tl.int64)
+    turn = turn_of(TURNS)
+    zero = zero_of(tl.arange(0, WARP))
+    route = route_of(routes, k)
+    stride = stride_of(route, height, width)
+    window_stride = (WINDOW * stride - 1) % tl.maximum(l - 1, 1) + 1
 
-    u_row = rows(u, b, k) + channel * u.last
-    delta_row = rows(delta, b, k) + channel * delta.last
-    dy_row = rows(dy, b, k) + channel * dy.last
-    du_row = rows(du, b, k) + channel * du.last
-    ddelta_row = rows(ddelta, b, k) + channel * ddelta.last
-    B_row, C_row = (b * g + k) * l * N + B, (b * g + k) * l * N + C
-    shift, skip = parameter(bias, row, real, WORK), parameter(D, row, real, WORK)
-    a = exponents(A + row * N, real, N, WORK)
+    u_row, delta_row = rows(u, b, k, channel), rows(delta, b, k, channel)
+    dy_row, du_row = rows(dy, b, k, channel), rows(du, b, k, channel)
+    ddelta_row = rows(ddelta, b, k, channel)
+    BC += (b * g + k) * l * 2 * N
+    B, C = fours(BC, turn, N), fours(BC + N, turn, N)
+    BC_stride = tl.full(
+        (), 2 * N * (BC.dtype.element_ty.primitive_bitwidth // 8), tl.int32
+    )
+    shift, skip = parameter(bias, row, WORK), parameter(D, row, WORK)
+    a = exponents(A + row * N, turn, N, WORK)
 
-    dB += program * l * N
-    dC += program * l * N
+    dBC += program * l * 2 * N
     scratch += program * (INTERVAL // WINDOW) * N * WARP + tl.arange(0, WARP)
     chunks = tl.cdiv(l, INTERVAL)
     states += (b * g + k) * chunks * N * d + channel
 
     if dlast_state is not None:
-        dh = load_each(dlast_state + state_row, 1, real, N, WORK)
+        dh = load_each(dlast_state + state_row, 1, turn, real, N, WORK)
     else:
         dh = zeros(N, WORK)
     dA_sum = zeros(N, WORK)
@@ -167,58 +184,64 @@ def backward_kernel(
         first = chunk * INTERVAL
         windows = tl.cdiv(tl.minimum(INTERVAL, l - first), WINDOW)
 
-        h = load_each(states + chunk.to(tl.int64) * N * d, d, real, N, WORK)
+        h = load_each(states + chunk.to(tl.int64) * N * d, d, turn, real, N, WORK)
+        next_at = visit(first, route, height, width) + zero
         for w in range(windows):
             start = first + w * WINDOW
-            store_each(scratch + w * N * WARP, WARP, h, True, N)
-            at = visits(start, route, height, width, WINDOW)
+            store_each(scratch + w * N * WARP, WARP, 0, h, True, N)
+            at, next_at = visits(next_at, stride, l - 1, route, WINDOW)
             x, step, _ = window_inputs(
-                *(u_row, u.l, delta_row, delta.l, shift, real),
-                *(start, l, at, SOFTPLUS, WINDOW, WORK),
+                *(u_row, u.l, delta_row, delta.l, shift),
+                *(l - start, at, SOFTPLUS, WINDOW, WORK),
             )
             for j in tl.static_range(WINDOW):
-                b_t = load_row(B_row + at[j] * N, N)
-                h = advance(h, a, step[j], step[j] * x[j], b_t, N)
+                b_t = load_row(B, at[j], BC_stride, N)
+                h = advance(h, decays_of(a, step[j], N), step[j] * x[j], b_t, N)
         tl.debug_barrier()  # what the warp wrote to scratch is there to read
 
+        window_at = visit(first + (windows - 1) * WINDOW, route, height, width) + zero
         for v in range(windows):
             w = windows - 1 - v
             start = first + w * WINDOW
-            at = visits(start, route, height, width, WINDOW)
+            at, _ = visits(window_at, stride, l - 1, route, WINDOW)
+            window_at = earlier_visit(window_at, window_stride, l - 1)
             x, step, slope = window_inputs(
-                *(u_row, u.l, delta_row, delta.l, shift, real),
-                *(start, l, at, SOFTPLUS, WINDOW, WORK),
+                *(u_row, u.l, delta_row, delta.l, shift),
+                *(l - start, at, SOFTPLUS, WINDOW, WORK),
             )
-            h = load_each(scratch + w * N * WARP, WARP, True, N, WORK)
-            before = h  # the states before each step, N for each
-            for j in tl.static_range(WINDOW - 1):
-                b_t = load_row(B_row + at[j] * N, N)
-                h = advance(h, a, step[j], step[j] * x[j], b_t, N)
-                before = before + h
+            h = load_each(scratch + w * N * WARP, WARP, 0, True, N, WORK)
+            kept, decays = h, ()  # states around each step and decays, N for each
+            for j in tl.static_range(WINDOW):
+                b_t = load_row(B, at[j], BC_stride, N)
+                decays_t = decays_of(a, step[j], N)
+                h = advance(h, decays_t, step[j] * x[j], b_t, N)
+                kept, decays = kept + h, decays + decays_t
 
             for j in tl.static_range(WINDOW - 1, -1, -1):
-                inside = start + j < l
+                inside = j < l - start
                 mask = real & inside
-                b_t = load_row(B_row + at[j] * N, N)
-                c_t = load_row(C_row + at[j] * N, N)
-                dy_t = tl.load(dy_row + at[j] * dy.l, mask=mask, other=0.0).to(WORK)
-                input_t = step[j] * x[j]
+                b_t = load_row(B, at[j], BC_stride, N)
+                c_t = load_row(C, at[j], BC_stride, N)
+                dy_t = tl.load(skip_rows(dy_row, at[j], dy.l), mask=mask, other=0.0).to(
+                    WORK
+                )
 
                 dinput, dexponent, dB_t, dC_t, dh, dA_sum = retreat(
-                    *(dh, dA_sum, before, a, step[j], input_t, dy_t, b_t, c_t),
-                    *(j * N, N),
+                    *(dh, dA_sum, kept, decays, a, step[j], step[j] * x[j], dy_t),
+                    *(b_t, c_t, j, N),
                 )
                 du_t = dinput * step[j] + dy_t * skip
                 ddelta_t = (dinput * x[j] + dexponent * LN_2) * slope[j]
                 dD_sum += dy_t * x[j]
                 dbias_sum += tl.where(mask, ddelta_t, 0.0)
-                tl.store(du_row + at[j] * du.l, du_t, mask=mask)
-                tl.store(ddelta_row + at[j] * ddelta.l, ddelta_t, mask=mask)
-                store_sums(dB + at[j] * N, dB_t, inside, N)
-                store_sums(dC + at[j] * N, dC_t, inside, N)
+                tl.store(skip_rows(du_row, at[j], du.l), du_t, mask=mask)
+                tl.store(skip_rows(ddelta_row, at[j], ddelta.l), ddelta_t, mask=mask)
+                store_sums(
+                    skip_rows(dBC, at[j], BC_stride), dB_t + dC_t, inside, turn, TURNS
+                )
         tl.debug_barrier()  # scratch is read before the next chunk writes it
 
-    store_each(dA + state_row, 1, dA_sum, real, N)
+    store_each(dA + state_row, 1, turn, dA_sum, real, N)
     if dD is not None:
         tl.store(dD + b * g * d + row, dD_sum, mask=real)
     if dbias is not None:

@@ -4,6 +4,7 @@ Axis letters: b batch, g scan or group, l position (height * width), d channel o
 group, n state.
 """
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -16,17 +17,21 @@ from .gpu_kernels import backward_kernel, forward_kernel
 from .gpu_steps import WARP
 
 BLOCK = WARP.value  # channels of a program
+FORWARD_WINDOW = 4  # steps whose loads are issued together
 MAX_ROUTES = 31  # routes travel as two bits each of one int64
 
 
 class Sequences(NamedTuple):
-    """A tensor over (batch, scan, position, last axis): its memory and strides."""
+    """A tensor over (batch, scan, position, channel): its memory and strides.
+
+    That of positions is in bytes, so that an address is a single multiply-add.
+    """
 
     memory: Tensor
     b: int
     g: int
     l: int
-    last: int
+    d: int
 
 
 def scan_forward(
@@ -54,14 +59,14 @@ def scan_forward(
     strides; `A` `(g, d, n)`, `D` and `bias` `(g, d)`; `last_state` `(b, g, d, n)` and
     `states` `(b, g, chunks, n, d)` contiguous, in the dtype of the state.
     """
-    (b, g, _, d), n, work = u.shape, A.shape[-1], states.dtype
+    (b, g, _, d), n = u.shape, A.shape[-1]
     with torch.cuda.device_of(u):
         _launch(
             forward_kernel,
             b * g * triton.cdiv(d, BLOCK),
             *map(_sequences, (u, delta)),
             A.contiguous(),
-            *(x.to(work).contiguous() for x in (B, C)),
+            _matrices(B, C, states.dtype),
             *map(_contiguous, (D, bias)),
             _sequences(y),
             *(last_state, states),
@@ -69,7 +74,7 @@ def scan_forward(
             N=n,
             SOFTPLUS=softplus,
             INTERVAL=_checked(interval) if interval else 0,
-            WINDOW=window_steps(n),
+            WINDOW=FORWARD_WINDOW,
             WORK=_state_type(u),
         )
 
@@ -102,11 +107,11 @@ def scan_backward(
         The gradients of `A` `(g, d, n)`, of `B` and `C` `(b, g, l, n)`, of `D` and
         `bias` `(g, d)` (None for None), in the dtype of the state.
     """
-    (b, g, l, d), n, work = u.shape, A.shape[-1], states.dtype
+    (b, g, l, d), n = u.shape, A.shape[-1]
     blocks, window = triton.cdiv(d, BLOCK), window_steps(n)
     interval = _checked(interval)
     dA = states.new_empty(b, g, d, n)
-    dB, dC = (states.new_empty(b, g, blocks, l, n) for _ in range(2))
+    dBC = states.new_empty(b, g, blocks, l, 2 * n)
     dD, dbias = (None if t is None else states.new_empty(b, g, d) for t in (D, bias))
     scratch = states.new_empty(b, g, blocks, interval // window, n, BLOCK)
     with torch.cuda.device_of(u):
@@ -117,20 +122,21 @@ def scan_backward(
             _contiguous(dlast_state),
             *map(_sequences, (u, delta)),
             A.contiguous(),
-            *(x.to(work).contiguous() for x in (B, C)),
+            _matrices(B, C, states.dtype),
             *map(_contiguous, (D, bias)),
             *(states, scratch),
             *map(_sequences, (du, ddelta)),
-            *(dA, dB, dC, dD, dbias),
+            *(dA, dBC, dD, dbias),
             *(_pack(routes), height, width, g, d),
             N=n,
+            TURNS=lane_turns(n),
             SOFTPLUS=softplus,
             INTERVAL=interval,
             WINDOW=window,
             WORK=_state_type(u),
         )
     dD, dbias = (None if t is None else t.sum(0) for t in (dD, dbias))
-    return dA.sum(0), dB.sum(2), dC.sum(2), dD, dbias
+    return dA.sum(0), *dBC.sum(2).split(n, dim=-1), dD, dbias
 
 
 def _launch(kernel, programs: int, *args, **constants) -> None:
@@ -140,11 +146,17 @@ def _launch(kernel, programs: int, *args, **constants) -> None:
 
 
 def _sequences(x: Tensor) -> Sequences:
-    return Sequences(x, *x.stride())
+    b, g, l, d = x.stride()
+    return Sequences(x, b, g, l * x.element_size(), d)
 
 
 def _contiguous(x: Tensor | None) -> Tensor | None:
     return None if x is None else x.contiguous()
+
+
+def _matrices(B: Tensor, C: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return B and C side by side, `(b, g, l, 2 n)`: aligned rows for wide loads."""
+    return torch.cat((B.to(dtype), C.to(dtype)), dim=-1)
 
 
 def _state_type(u: Tensor) -> tl.dtype:
@@ -152,8 +164,13 @@ def _state_type(u: Tensor) -> tl.dtype:
 
 
 def window_steps(n: int) -> int:
-    """Return the steps of a window: what the registers hold of `n` states each."""
-    return 4 if n <= 16 else 2 if n <= 32 else 1
+    """Return the steps of a window backward: what the registers hold of `n` states."""
+    return 2 if n <= 20 else 1
+
+
+def lane_turns(n: int) -> int:
+    """Return in how many orders lanes keep `n` states: fours of them, turned by XOR."""
+    return math.gcd(n // 4, 8) if n % 4 == 0 else 1
 
 
 def _checked(interval: int) -> int:

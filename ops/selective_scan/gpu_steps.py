@@ -8,18 +8,42 @@ tensors, each with one element per lane, which the compiler keeps in registers.
 import triton
 import triton.language as tl
 
+from .gpu_leaves import exp, exp2, load_four, reciprocal, skip_rows
+
 LOG2_E = tl.constexpr(1.4426950408889634)
 WARP = tl.constexpr(32)  # channels of a program: one for each lane
+
+# log(1 + e) / e as a polynomial on [0, 1], last term first: 3e-8 off at most
+LOG1P = tl.constexpr(
+    (
+        0.005232693627476692,
+        -0.02950523979961872,
+        0.07822596281766891,
+        -0.13663247227668762,
+        0.19106008112430573,
+        -0.2484298199415207,
+        0.3331909775733948,
+        -0.4999949336051941,
+        0.9999999403953552,
+    )
+)
 
 
 @triton.jit
 def place(g, d):
-    """Return batch, scan and channels of this program, in int64 for addresses."""
+    """Return batch, scan and channels of this program, in int64 for addresses.
+
+    Lanes past the last channel are not `real`; they read that channel, so that loads
+    need no mask.
+    """
     program = tl.program_id(0).to(tl.int64)
     blocks = tl.cdiv(d, WARP)
     scan = program // blocks
-    channel = (program % blocks) * WARP + tl.arange(0, WARP)
-    return scan // g, scan % g, channel
+    first = (program % blocks) * WARP
+    lane = tl.arange(0, WARP)
+    real = lane < d - first.to(tl.int32)
+    channel = tl.minimum(first + lane, d - 1)
+    return scan // g, scan % g, channel, real
 
 
 @triton.jit
@@ -29,25 +53,51 @@ def route_of(routes, k):
 
 
 @triton.jit
-def rows(x, b, k):
-    """Return where the rows of batch `b`, scan `k` begin."""
-    return x.memory + b * x.b + k * x.g
+def rows(x, b, k, channel):
+    """Return where the channels of batch `b`, scan `k` begin."""
+    return x.memory + b * x.b + k * x.g + channel * x.d
 
 
 @triton.jit
-def visits(start, route, height, width, WINDOW: tl.constexpr):
-    """Return the positions that a route visits in a window of steps.
+def stride_of(route, height, width):
+    """Return how far a route leads at each step; columns of one row are rows."""
+    columns = (route % 2 == 1) & (height > 1)
+    return tl.where(columns, width, tl.minimum(height * width - 1, 1))
 
-    Steps past the end stay at the last position, so that loads need no mask.
+
+@triton.jit
+def visit(t, route, height, width):
+    """Return the position of step `t`, on the map turned by 180 degrees if backward."""
+    return tl.where(route % 2 == 1, (t % height) * width + t // height, t)
+
+
+@triton.jit
+def next_visit(at, stride, last):
+    """Return the position of the next step: columns go by the width modulo `last`.
+
+    Past the end it is any position of the map, so that loads need no mask.
     """
-    last = height * width - 1
-    at = ()
-    for j in tl.static_range(WINDOW):
-        t = tl.minimum(start + j, last)
-        t = tl.where(route >= 2, last - t, t)
-        at_t = tl.where(route % 2 == 1, (t % height) * width + t // height, t)
-        at = at + (at_t.to(tl.int64),)
-    return at
+    at += stride
+    return tl.where(at > last, at - last, at)
+
+
+@triton.jit
+def earlier_visit(at, stride, last):
+    """Return the position of an earlier step, `stride` in 1 .. `last` away."""
+    at -= stride
+    return tl.where(at < 0, at + last, at)
+
+
+@triton.jit
+def visits(at, stride, last, route, WINDOW: tl.constexpr):
+    """Return the positions of a window that starts at `at`, then the next start."""
+    origin = tl.where(route >= 2, last, 0)
+    sign = tl.where(route >= 2, -1, 1)
+    positions = ()
+    for _ in tl.static_range(WINDOW):
+        positions = positions + (origin + sign * at,)
+        at = next_visit(at, stride, last)
+    return positions, at
 
 
 @triton.jit
@@ -57,9 +107,7 @@ def window_inputs(
     delta_row,
     delta_stride,
     shift,
-    real,
-    start,
-    l,
+    remaining,
     at,
     SOFTPLUS: tl.constexpr,
     WINDOW: tl.constexpr,
@@ -72,14 +120,14 @@ def window_inputs(
     x = ()
     raw = ()
     for j in tl.static_range(WINDOW):
-        x = x + (tl.load(u_row + at[j] * u_stride, mask=real, other=0.0).to(WORK),)
-        delta = tl.load(delta_row + at[j] * delta_stride, mask=real, other=0.0)
+        x = x + (tl.load(skip_rows(u_row, at[j], u_stride)).to(WORK),)
+        delta = tl.load(skip_rows(delta_row, at[j], delta_stride))
         raw = raw + (delta.to(WORK) + shift,)
     step = ()
     slope = ()
     for j in tl.static_range(WINDOW):
         size, derivative = _step_size(raw[j], SOFTPLUS)
-        step = step + (tl.where(start + j < l, size, 0.0),)
+        step = step + (tl.where(j < remaining, size, 0.0),)
         slope = slope + (derivative,)
     return x, step, slope
 
@@ -88,9 +136,9 @@ def window_inputs(
 def _step_size(raw, SOFTPLUS: tl.constexpr):
     """Return softplus(raw), right to the last bits for any argument, and its slope."""
     if SOFTPLUS:
-        e = tl.exp(-tl.abs(raw))
+        e = exp(-tl.abs(raw))
         size = tl.maximum(raw, 0.0) + _log1p(e)
-        derivative = tl.where(raw >= 0, 1.0, e) / (1.0 + e)
+        derivative = tl.where(raw >= 0, 1.0, e) * reciprocal(1.0 + e)
     else:
         size = raw
         derivative = tl.full(raw.shape, 1.0, raw.dtype)
@@ -99,22 +147,37 @@ def _step_size(raw, SOFTPLUS: tl.constexpr):
 
 @triton.jit
 def _log1p(e):
-    """Return log(1 + e) for e in [0, 1] as 2 artanh(e / (2 + e)): no cancellation."""
-    TERMS: tl.constexpr = 16 if e.dtype == tl.float64 else 8
-    s = e / (2.0 + e)  # at most 1/3: term i is below 9^-i / (2i + 1)
-    square = s * s
-    series = tl.full(e.shape, 1.0 / (2 * TERMS - 1), e.dtype)
-    for i in tl.static_range(1, TERMS):
-        series = series * square + 1.0 / (2 * (TERMS - i) - 1)
-    return 2.0 * s * series
+    """Return log(1 + e) for e in [0, 1], relative to e without cancellation."""
+    if e.dtype == tl.float64:  # 2 artanh(s): term i is below 9^-i / (2i + 1)
+        s = e / (2.0 + e)
+        square = s * s
+        series = tl.full(e.shape, 1.0 / 31, e.dtype)
+        for i in tl.static_range(1, 16):
+            series = series * square + 1.0 / (31 - 2 * i)
+        result = 2.0 * s * series
+    else:
+        series = tl.full(e.shape, LOG1P[0], e.dtype)
+        for i in tl.static_range(1, 9):
+            series = series * e + LOG1P[i]
+        result = e * series
+    return result
 
 
 @triton.jit
-def advance(h, a, step, input_t, b_t, N: tl.constexpr):
+def decays_of(a, step, N: tl.constexpr):
+    """Return by what one step multiplies the states."""
+    decays = ()
+    for n in tl.static_range(N):
+        decays = decays + (exp2(step * a[n]),)
+    return decays
+
+
+@triton.jit
+def advance(h, decays, input_t, b_t, N: tl.constexpr):
     """Return the states after one step."""
     after = ()
     for n in tl.static_range(N):
-        after = after + (tl.exp2(step * a[n]) * h[n] + input_t * b_t[n],)
+        after = after + (decays[n] * h[n] + input_t * b_t[n],)
     return after
 
 
@@ -122,18 +185,20 @@ def advance(h, a, step, input_t, b_t, N: tl.constexpr):
 def retreat(
     dh,
     dA,
-    before,
+    states,
+    decays,
     a,
     step,
     input_t,
     dy_t,
     b_t,
     c_t,
-    FIRST: tl.constexpr,
+    STEP: tl.constexpr,
     N: tl.constexpr,
 ):
-    """Undo `advance` for gradients; the states before the step start at `FIRST`.
+    """Undo step `STEP` of a window for gradients.
 
+    `states` are those before each step and after the last, `decays` those of each step.
     Returns the gradients of delta u and (summed with a) of the exponents delta A, each
     channel's part of dB and dC, then `dh` before the step and `dA` with its part added.
     Nothing is divided by a decay, which may be 0.
@@ -145,33 +210,38 @@ def retreat(
     dh_before = ()
     dA_after = ()
     for n in tl.static_range(N):
-        decay = tl.exp2(step * a[n])
-        decayed = decay * before[FIRST + n]
         grad = dh[n] + dy_t * c_t[n]  # of the state after the step
-        dexponent = grad * decayed
+        decayed = grad * decays[STEP * N + n]
+        dexponent = decayed * states[STEP * N + n]
         dinput += grad * b_t[n]
         dexponents += dexponent * a[n]
         dB = dB + (grad * input_t,)
-        dC = dC + (dy_t * (decayed + input_t * b_t[n]),)
-        dh_before = dh_before + (grad * decay,)
+        dC = dC + (dy_t * states[STEP * N + N + n],)
+        dh_before = dh_before + (decayed,)
         dA_after = dA_after + (dA[n] + dexponent * step,)
     return dinput, dexponents, dB, dC, dh_before, dA_after
 
 
 @triton.jit
-def exponents(rows, real, N: tl.constexpr, WORK: tl.constexpr):
+def turn_of(TURNS: tl.constexpr):
+    """Return what turns the states of each lane: lane i keeps state n ^ turn as n."""
+    return 4 * (tl.arange(0, WARP) * TURNS // WARP)
+
+
+@triton.jit
+def exponents(rows, turn, N: tl.constexpr, WORK: tl.constexpr):
     """Return A log2(e), so that exp(delta A) is one exp2."""
     a = ()
     for n in tl.static_range(N):
-        a = a + (tl.load(rows + n, mask=real, other=0.0).to(WORK) * LOG2_E,)
+        a = a + (tl.load(rows + (n ^ turn)).to(WORK) * LOG2_E,)
     return a
 
 
 @triton.jit
-def parameter(rows, row, real, WORK: tl.constexpr):
+def parameter(rows, row, WORK: tl.constexpr):
     """Return one value per channel, zeros where there is no such parameter."""
     if rows is not None:
-        value = tl.load(rows + row, mask=real, other=0.0).to(WORK)
+        value = tl.load(rows + row).to(WORK)
     else:
         value = tl.zeros(row.shape, WORK)
     return value
@@ -186,51 +256,78 @@ def zeros(N: tl.constexpr, WORK: tl.constexpr):
 
 
 @triton.jit
-def load_each(pointer, stride, mask, N: tl.constexpr, WORK: tl.constexpr):
+def load_each(pointer, stride, turn, mask, N: tl.constexpr, WORK: tl.constexpr):
     """Load one value per state."""
     values = ()
     for n in tl.static_range(N):
-        value = tl.load(pointer + n * stride, mask=mask, other=0.0)
+        value = tl.load(pointer + (n ^ turn) * stride, mask=mask, other=0.0)
         values = values + (value.to(WORK),)
     return values
 
 
 @triton.jit
-def load_row(pointer, N: tl.constexpr):
-    """Load B or C of one step, the same for all lanes."""
-    values = ()
+def store_each(pointer, stride, turn, values, mask, N: tl.constexpr):
+    """Store one value per state."""
     for n in tl.static_range(N):
-        values = values + (tl.load(pointer + n),)
+        tl.store(pointer + (n ^ turn) * stride, values[n], mask=mask)
+
+
+@triton.jit
+def fours(pointer, turn, N: tl.constexpr):
+    """Return where the first row of B or C has each four of its states (or the one)."""
+    pointers = ()
+    for n in tl.static_range(0, N, 4 if N % 4 == 0 else 1):
+        pointers = pointers + (pointer + (n ^ turn),)
+    return pointers
+
+
+@triton.jit
+def load_row(pointers, at, stride, N: tl.constexpr):
+    """Load B or C of one step, the same for all lanes up to their turn."""
+    values = ()
+    for i in tl.static_range(len(pointers)):
+        pointer = skip_rows(pointers[i], at, stride)
+        if N % 4 == 0:
+            values = values + load_four(pointer)
+        else:
+            values = values + (tl.load(pointer),)
     return values
 
 
 @triton.jit
-def store_each(pointer, stride, values, mask, N: tl.constexpr):
-    """Store one value per state."""
-    for n in tl.static_range(N):
-        tl.store(pointer + n * stride, values[n], mask=mask)
+def store_sums(pointer, values, mask, turn, TURNS: tl.constexpr):
+    """Store the sum over the warp of each value, one after another.
 
-
-@triton.jit
-def store_sums(pointer, values, mask, N: tl.constexpr):
-    """Store the sum over the warp of one value per state, one after another.
-
-    Lanes exchange halves of the list until lane i holds the sum of value i: 31 shuffles
-    for 32 values instead of 5 for each.
+    Lanes exchange halves of the list until each keeps one sum of 32: 31 shuffles
+    instead of 5 for each. Where lanes are turned, the halves need no choice.
     """
-    COUNT: tl.constexpr = min(WARP, triton.next_power_of_2(N))  # of one round
     lane = tl.arange(0, WARP)
-    for first in tl.static_range(0, N, COUNT):
+    own = lane % 4 + turn + lane // 4 % (8 // TURNS) * 4 * TURNS  # the sum it keeps
+    COUNT: tl.constexpr = len(values)
+    for first in tl.static_range(0, COUNT, WARP):
         folded = ()
-        for i in tl.static_range(COUNT):
-            if first + i < N:
+        for i in tl.static_range(min(WARP, triton.next_power_of_2(COUNT - first))):
+            if first + i < COUNT:
                 folded = folded + (values[first + i],)
             else:
                 folded = folded + (tl.zeros_like(values[0]),)
         for level in tl.static_range(5):
-            folded = _fold(folded, lane, 1 << level)
-        used = (lane < COUNT) & (first + lane < N) & mask
-        tl.store(pointer + first + lane, folded[0], mask=used)
+            if 2**level < TURNS:
+                folded = _fold_turned(folded, lane ^ (WARP // TURNS << level))
+            else:
+                folded = _fold(folded, lane, 2**level // TURNS)
+        used = (first + own < COUNT) & mask
+        tl.store(pointer + first + own, folded[0], mask=used)
+
+
+@triton.jit
+def _fold_turned(values, partner):
+    """Add lanes whose turns differ by 4: what is value i here is i ^ 4 there."""
+    folded = ()
+    for i in tl.static_range(0, len(values), 8):
+        for j in tl.static_range(i, i + 4):
+            folded = folded + (values[j] + tl.gather(values[j + 4], partner, 0),)
+    return folded
 
 
 @triton.jit
