@@ -5,6 +5,8 @@
 # make test       run the tests
 # make torture    kill, starve and damage runs, fuzz the ops, each again and again (hours)
 # make torture-quick   a few trials of each (minutes)
+# make bench      time the scans and ViM2-T on the CPU (minutes), draw the results
+# make bench-gpu  time the scans on the GPU
 # make wheel      build the wheel into dist/, without an index and reproducibly
 # They set up .venv first where it is missing; later calls find it complete.
 #
@@ -15,19 +17,22 @@
 #                                   CPU-only or another CUDA build
 #   MMMAMBAMIXER_TORCH=installed    use the torch and torchvision that PYTHON has
 #   TESTS                           what `make test` passes to pytest
+#   PEERS                           what `make bench` and `make bench-gpu` pass to
+#                                   benchmarks/scan.py, to time other projects' files
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 .PHONY: help setup demo demo-det demo-seg demo-forecast test torture torture-quick \
-		lint wheel clean
+		bench bench-gpu lint wheel clean
 
 VENV ?= .venv
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 TORCH_INDEX_URL ?=
 MMMAMBAMIXER_TORCH ?=
 TESTS ?=
+PEERS ?=
 
 PY := $(VENV)/bin/python
 STAMPS := $(VENV)/stamps
@@ -71,6 +76,16 @@ torture: setup
 torture-quick: setup
 	$(PY) tests/torture/torture.py --quick
 	$(PY) tests/torture/fuzz.py 1000
+
+bench: setup
+	$(PY) benchmarks/scan.py $(PEERS)
+	$(PY) benchmarks/scan_limits.py
+	$(PY) benchmarks/swin.py
+	$(PY) benchmarks/plots.py
+
+bench-gpu: setup
+	$(PY) benchmarks/scan.py --device cuda --dtype bfloat16 --compiled $(PEERS)
+	$(PY) benchmarks/plots.py
 
 lint: setup
 	$(PY) -m ruff check .

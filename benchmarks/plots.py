@@ -33,10 +33,10 @@ def read(name: str) -> dict | None:
     return json.loads(path.read_text()) if path.is_file() else None
 
 
-def markdown(table: Table) -> str:
-    """Return a table whose first column is text and the others numbers."""
+def markdown(table: Table, texts: int = 1) -> str:
+    """Return a table whose first columns, `texts` of them, are not numbers."""
     head, *rows = table
-    line = ['--', *['--:'] * (len(head) - 1)]
+    line = ['--'] * texts + ['--:'] * (len(head) - texts)
     return ''.join('| ' + ' | '.join(row) + ' |\n' for row in (head, line, *rows))
 
 
@@ -185,6 +185,7 @@ def model_bars(report: dict, path: Path) -> None:
         axes[0].bar_label(marks, fmt='%.0f', fontsize=8)
     axes[0].set_xticks(range(len(steps)), steps)
     axes[0].set(ylabel='ms an image')
+    axes[0].margins(y=0.12)
     axes[0].legend()
     left = [0.0] * len(steps)
     shares = [report['shares'][step] for step in steps]
@@ -210,7 +211,7 @@ def tables() -> dict[str, str]:
     }
     found = {'goals': NOT_MEASURED}
     if scan and limits:
-        found['goals'] = markdown(goals.table(scan, limits))
+        found['goals'] = markdown(goals.table(scan, limits), 2)
     for name, report in measured.items():
         found[f'{name}, conditions'] = conditions(report) if report else NOT_MEASURED
         for mode in MODES:

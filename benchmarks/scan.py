@@ -138,7 +138,7 @@ def measure(
 
 def describe(row: dict) -> str:
     """Return a line for a row."""
-    head = f'{row["shape"]:<10} {row["mode"]:<17}{row["provider"]:<32}'
+    head = f'{row["shape"]:<10} {row["mode"]:<17}{row["provider"]:<34}'
     for reason in ('failed', 'skipped'):
         if reason in row:
             return f'{head} {reason}: {row[reason]}'
@@ -238,7 +238,7 @@ def main(argv: list[str] | None = None) -> int:
     for mode, names in means.items():
         for name, mean in names.items():
             text = f'{mean["ratio"]:.2f} x, geometric mean of {mean["shapes"]} shapes'
-            print(f'{mode:<17}{name:<32}{text}')
+            print(f'{mode:<17}{name:<34}{text}')
     report |= dict(load_after=load(), geometric_means=means, rows=rows)
     if args.device == 'cuda':
         report['device_after'] = gpu()

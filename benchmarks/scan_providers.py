@@ -165,6 +165,8 @@ def discretised(scan: Callable[[Tensor, Tensor], Tensor]) -> Callable:
 def exp_call(inputs: Inputs) -> Callable[[], Tensor]:
     """Return the call of the yardstick for the shape of the inputs."""
     (b, d, l), n = inputs['u'].shape, inputs['A'].shape[1]
-    exponents = -torch.rand(b, l, d, n, device=inputs['u'].device)
-    out = torch.empty_like(exponents)
+    exponents = -torch.rand(1, l, d, n, device=inputs['u'].device).expand(b, -1, -1, -1)
+    if exponents.is_cuda:  # the caching allocator has the memory; others need it too
+        return lambda: torch.exp(exponents)
+    out = torch.empty(b, l, d, n)
     return lambda: torch.exp(exponents, out=out)
