@@ -71,6 +71,7 @@ def forward_kernel(
     row = k * d + channel  # of the parameters
     route = route_of(routes, k)
     stride = stride_of(route, height, width)
+    steps = tl.where(real, l, 0)  # of each lane
 
     u_row, delta_row = rows(u, b, k, channel), rows(delta, b, k, channel)
     y_row = rows(y, b, k, channel)
@@ -99,7 +100,7 @@ def forward_kernel(
             at, next_at = visits(next_at, stride, l - 1, route, WINDOW)
             x, step, _ = window_inputs(
                 *(u_row, u.l, delta_row, delta.l, shift),
-                *(l - start, at, SOFTPLUS, WINDOW, WORK),
+                *(steps - start, at, SOFTPLUS, WINDOW, WORK),
             )
             for j in tl.static_range(WINDOW):
                 b_t = load_row(B, at[j], BC_stride, N)
@@ -108,7 +109,7 @@ def forward_kernel(
                 out = skip * x[j]
                 for n in tl.static_range(N):
                     out += c_t[n] * h[n]
-                tl.store(skip_rows(y_row, at[j], y.l), out, mask=real & (j < l - start))
+                tl.store(skip_rows(y_row, at[j], y.l), out, mask=j < steps - start)
 
     if last_state is not None:
         store_each(last_state, 1, 0, h, real, N)
@@ -153,6 +154,7 @@ def backward_kernel(
     zero = zero_of(tl.arange(0, WARP))
     route = route_of(routes, k)
     stride = stride_of(route, height, width)
+    steps = tl.where(real, l, 0)  # of each lane
     window_stride = (WINDOW * stride - 1) % tl.maximum(l - 1, 1) + 1
 
     u_row, delta_row = rows(u, b, k, channel), rows(delta, b, k, channel)
@@ -192,7 +194,7 @@ def backward_kernel(
             at, next_at = visits(next_at, stride, l - 1, route, WINDOW)
             x, step, _ = window_inputs(
                 *(u_row, u.l, delta_row, delta.l, shift),
-                *(l - start, at, SOFTPLUS, WINDOW, WORK),
+                *(steps - start, at, SOFTPLUS, WINDOW, WORK),
             )
             for j in tl.static_range(WINDOW):
                 b_t = load_row(B, at[j], BC_stride, N)
@@ -207,7 +209,7 @@ def backward_kernel(
             window_at = earlier_visit(window_at, window_stride, l - 1)
             x, step, slope = window_inputs(
                 *(u_row, u.l, delta_row, delta.l, shift),
-                *(l - start, at, SOFTPLUS, WINDOW, WORK),
+                *(steps - start, at, SOFTPLUS, WINDOW, WORK),
             )
             h = load_each(scratch + w * N * WARP, WARP, 0, True, N, WORK)
             kept, decays = h, ()  # states around each step and decays, N for each
@@ -218,8 +220,7 @@ def backward_kernel(
                 kept, decays = kept + h, decays + decays_t
 
             for j in tl.static_range(WINDOW - 1, -1, -1):
-                inside = j < l - start
-                mask = real & inside
+                mask = j < steps - start
                 b_t = load_row(B, at[j], BC_stride, N)
                 c_t = load_row(C, at[j], BC_stride, N)
                 dy_t = tl.load(skip_rows(dy_row, at[j], dy.l), mask=mask, other=0.0).to(
@@ -237,7 +238,11 @@ def backward_kernel(
                 tl.store(skip_rows(du_row, at[j], du.l), du_t, mask=mask)
                 tl.store(skip_rows(ddelta_row, at[j], ddelta.l), ddelta_t, mask=mask)
                 store_sums(
-                    skip_rows(dBC, at[j], BC_stride), dB_t + dC_t, inside, turn, TURNS
+                    skip_rows(dBC, at[j], BC_stride),
+                    dB_t + dC_t,
+                    j < l - start,
+                    turn,
+                    TURNS,
                 )
         tl.debug_barrier()  # scratch is read before the next chunk writes it
 

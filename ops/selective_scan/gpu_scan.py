@@ -18,6 +18,7 @@ from .gpu_steps import WARP
 
 BLOCK = WARP.value  # channels of a program
 FORWARD_WINDOW = 4  # steps whose loads are issued together
+MAX_STEPS = 2**30  # so that the sum of two positions is an int32
 MAX_ROUTES = 31  # routes travel as two bits each of one int64
 
 
@@ -59,6 +60,7 @@ def scan_forward(
     strides; `A` `(g, d, n)`, `D` and `bias` `(g, d)`; `last_state` `(b, g, d, n)` and
     `states` `(b, g, chunks, n, d)` contiguous, in the dtype of the state.
     """
+    _check_steps(height * width)
     (b, g, _, d), n = u.shape, A.shape[-1]
     with torch.cuda.device_of(u):
         _launch(
@@ -107,6 +109,7 @@ def scan_backward(
         The gradients of `A` `(g, d, n)`, of `B` and `C` `(b, g, l, n)`, of `D` and
         `bias` `(g, d)` (None for None), in the dtype of the state.
     """
+    _check_steps(height * width)
     (b, g, l, d), n = u.shape, A.shape[-1]
     blocks, window = triton.cdiv(d, BLOCK), window_steps(n)
     interval = _checked(interval)
@@ -180,6 +183,11 @@ def _checked(interval: int) -> int:
             f'got {interval}'
         )
     return interval
+
+
+def _check_steps(steps: int) -> None:
+    if steps > MAX_STEPS:
+        raise ValueError(f'the GPU kernels take at most 2^30 steps, got {steps}')
 
 
 def _pack(routes: Sequence[int] | None) -> int | None:

@@ -36,14 +36,13 @@ def place(g, d):
     Lanes past the last channel are not `real`; they read that channel, so that loads
     need no mask.
     """
-    program = tl.program_id(0).to(tl.int64)
+    program = tl.program_id(0)
     blocks = tl.cdiv(d, WARP)
-    scan = program // blocks
-    first = (program % blocks) * WARP
+    scan = (program // blocks).to(tl.int64)
+    first = program % blocks * WARP
     lane = tl.arange(0, WARP)
-    real = lane < d - first.to(tl.int32)
-    channel = tl.minimum(first + lane, d - 1)
-    return scan // g, scan % g, channel, real
+    channel = tl.minimum(first + lane, d - 1).to(tl.int64)
+    return scan // g, scan % g, channel, lane < d - first
 
 
 @triton.jit

@@ -7,6 +7,13 @@ from pathlib import Path
 
 import pytest
 
+triton = pytest.importorskip('triton')
+TOOLS = Path(triton.__file__).parent / 'backends' / 'nvidia' / 'bin'
+pytestmark = pytest.mark.skipif(
+    not all((TOOLS / tool).exists() for tool in ('cuobjdump', 'nvdisasm')),
+    reason='this Triton brings no disassembler',
+)
+
 SCRIPT = Path(__file__).parents[2] / 'benchmarks' / 'kernel_budget.py'
 QUICK = ['no options', 'fp64', '1 step', 'weighted sum']
 

@@ -8,6 +8,7 @@ import torch
 
 from mmmambamixer.ops import CROSS, Route, cross_selective_scan_reference
 from mmmambamixer.ops.cross_selective_scan import gpu
+from mmmambamixer.ops.selective_scan.gpu_scan import scan_forward
 from mmmambamixer.ops.selective_scan.reference import state_dtype
 
 NAMES = ('u', 'dt', 'dt_weight', 'A', 'B', 'C', 'D', 'dt_bias')
@@ -133,3 +134,13 @@ def test_too_many_routes_are_refused(device):
     inputs = [t.to(device) for t in make_inputs(1, 32, 1, 1)]
     with pytest.raises(ValueError, match='at most 31 routes, got 32'):
         gpu.forward(*inputs, [0] * 32, 1, 1, 32)
+
+
+def test_too_many_steps_are_refused(device):
+    one = torch.zeros(1, 1, 1, 1, device=device)
+    x, size = one.expand(1, 1, 2**30 + 1, 1), dict(height=1, width=2**30 + 1)
+    with pytest.raises(ValueError, match=r'at most 2\^30 steps, got 1073741825'):
+        scan_forward(
+            *(x, x, one[0], x, x, None, None, x, None, one),
+            **dict(routes=None, softplus=True, interval=0, **size),
+        )
