@@ -10,6 +10,10 @@ from last to first: it runs a chunk once from the state that the forward kept, n
 the state before every window in a scratch buffer (which stays in the cache), then
 takes the windows from last to first, with the states of one window in registers.
 
+B and C lie side by side, so that one address serves both. For the sums of dB and dC
+over channels the lanes of the backward keep their states in turned orders, see
+`turn_of`: lanes then exchange halves of a list without choosing which.
+
 The kernels run compiled on a GPU and, with `TRITON_INTERPRET=1`, on CPU tensors.
 """
 
