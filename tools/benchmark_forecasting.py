@@ -13,7 +13,9 @@ windows, scaled. A training gives three lines:
 - line: that of its linear path alone.
 
 If the config `*_paper.py` of a cell has other mixers, TSM2-paper is trained by itself.
-`--variants` trains ablations instead, `--baselines` computes repeat-last and ridge.
+`--variants` trains ablations instead, `--baselines` computes repeat-last and ridge,
+`--covariates` trains PM2.5 in Beijing (tools/prepare_beijing.py) with the weather of
+the horizon and the station, and without.
 `table` prints the results beside published numbers.
 """
 
@@ -53,6 +55,9 @@ VARIANTS = {
     'no 2-D norm': {'model.norm': 'token'},
 }
 """Ablations, by name: what they change in a config."""
+BEIJING_HORIZONS = (24, 96)
+COVARIATES = {'TSM2 with covariates': '', 'TSM2 without covariates': '_alone'}
+"""Models on Beijing, by name: the end of the name of their config."""
 TRAINED = {'TSM2': 'forecast', 'TSM2-paper': 'mixers', 'line': 'line'}
 """What a training is scored as: the prefix of its metrics."""
 
@@ -67,6 +72,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--variants', action='store_true', help='train the ablations')
     parser.add_argument(
         '--baselines', action='store_true', help='repeat-last and ridge, no training'
+    )
+    parser.add_argument(
+        '--covariates', action='store_true', help='train Beijing with and without'
     )
     parser.add_argument('--jobs', type=int, default=1, help='trainings at a time')
     parser.add_argument('--results', type=Path, default=RESULTS)
@@ -98,7 +106,14 @@ class Results:
         if self.has(cell, [model], seed):
             return
         table, horizon = cell.rsplit('-', 1)
-        values = (TABLES[table], horizon, model, seed, f'{mse:.6f}', f'{mae:.6f}')
+        values = (
+            TABLES.get(table, table.title()),
+            horizon,
+            model,
+            seed,
+            f'{mse:.6f}',
+            f'{mae:.6f}',
+        )
         with self.lock:
             new = not self.path.exists()
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -214,6 +229,22 @@ def run_variant(
     add(results, cell, models[1], seed, found['mixers'], 'mixers')
 
 
+def run_covariates(
+    results: Results, cell: str, seed: int, model: str, work_dir: Path
+) -> None:
+    """Train and test TSM2 on Beijing with or without covariates."""
+    if results.has(cell, [model], seed):
+        return
+    end = COVARIATES[model]
+    found = train_and_test(
+        CONFIGS / f'tsm2_{cell}{end}.py',
+        work_dir / f'{cell}-{seed}{end}',
+        {'randomness.seed': seed},
+        {'mixers': 'best_forecast_mse'},
+    )
+    add(results, cell, model, seed, found['mixers'], 'forecast')
+
+
 def add(results: Results, cell: str, model: str, seed, metrics: dict, prefix: str):
     results.add(cell, model, seed, metrics[f'{prefix}/mse'], metrics[f'{prefix}/mae'])
 
@@ -247,16 +278,19 @@ def run(args: argparse.Namespace, results: Results) -> None:
         for cell in cells:
             run_baselines(results, cell, args.work_dir)
         return
-    jobs = []
-    for cell in cells:
-        for seed in args.seeds:
-            if args.variants:
-                jobs += [
-                    (run_variant, cell, seed, variant, args.work_dir)
-                    for variant in VARIANTS
-                ]
-            else:
-                jobs.append((run_cell, cell, seed, args.work_dir))
+    if args.covariates:
+        cells = [f'beijing-{horizon}' for horizon in BEIJING_HORIZONS]
+        job, models = run_covariates, [(name,) for name in COVARIATES]
+    elif args.variants:
+        job, models = run_variant, [(name,) for name in VARIANTS]
+    else:
+        job, models = run_cell, [()]
+    jobs = [
+        (job, cell, seed, *model, args.work_dir)
+        for cell in cells
+        for seed in args.seeds
+        for model in models
+    ]
     with ThreadPoolExecutor(args.jobs) as pool:
         futures = [pool.submit(job, results, *rest) for job, *rest in jobs]
     failed = [error for future in futures if (error := future.exception())]

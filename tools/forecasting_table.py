@@ -51,6 +51,7 @@ def print_table(rows: list[dict], published: Path) -> None:
         told.append(f'{fmean(means):.4f}' if whole else 'not complete')
     print('| mean of ETT and Weather | ' + ' | '.join(told) + ' |')
     print_variants(ours)
+    print_covariates(ours)
 
 
 def print_variants(ours: dict) -> None:
@@ -71,6 +72,18 @@ def print_variants(ours: dict) -> None:
             for cell in cells
         ]
         print(f'| {blend}; mixers alone | ' + ' | '.join(told) + ' |')
+
+
+def print_covariates(ours: dict) -> None:
+    """Print Beijing with covariates and without, where it was run."""
+    cells = sorted({key[:2] for key in ours if key[0] == 'Beijing'})
+    names = sorted({name for table, _, name in ours if table == 'Beijing'})
+    if not cells:
+        return
+    print('\n| | ' + ' | '.join(names) + ' |\n|--|' + '--:|' * len(names))
+    for cell in cells:
+        told = ' | '.join(spread(ours.get((*cell, name))) for name in names)
+        print(f'| {cell[0]}-{cell[1]} | {told} |')
 
 
 def spread(values: list[float] | None) -> str:
