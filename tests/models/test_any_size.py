@@ -12,6 +12,7 @@ from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 
 import mmmambamixer.compat  # noqa: F401  (`mmdet::` bases)
+from mmmambamixer import ViM2
 
 DIMS = [16, 24, 32]
 CONFIG = f"""
@@ -192,3 +193,19 @@ def test_label_maps_have_the_size_of_the_image(size):
         (result,) = model.test_step(dict(inputs=[image], data_samples=[data]))
     assert result.pred_sem_seg.data.shape == (1, *size)
     assert result.seg_logits.data.isfinite().all()
+
+
+def test_one_compiled_graph_serves_every_size():
+    model = ViM2(arch=dict(embed_dims=[16, 32], depths=[2, 1]), out_indices=(1,)).eval()
+    graphs = []
+
+    def count(graph, inputs):
+        graphs.append(graph)
+        return graph
+
+    compiled = torch.compile(model, backend=count, fullgraph=True, dynamic=True)
+    for size in [(40, 72), (33, 50), (64, 31), (17, 80)]:
+        x = torch.randn(2, 3, *size)
+        with torch.no_grad():
+            torch.testing.assert_close(compiled(x)[0], model(x)[0])
+    assert len(graphs) == 1

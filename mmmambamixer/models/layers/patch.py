@@ -51,12 +51,19 @@ class PatchMerging(nn.Module):
         self.reduction = nn.Linear(4 * d_model, d_out, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = pad_to_multiple(x.permute(0, 3, 1, 2), 2).permute(0, 2, 3, 1)
-        neighbours = [x[:, i::2, j::2] for j in (0, 1) for i in (0, 1)]
-        return self.reduction(self.norm(torch.cat(neighbours, dim=-1)))
+        x = pad_to_multiple(x.permute(0, 3, 1, 2), 2)  # (b, c, 2 h, 2 w)
+        x = x.unflatten(2, (-1, 2)).unflatten(4, (-1, 2))  # (b, c, h, row, w, column)
+        x = x.permute(0, 2, 4, 5, 3, 1).flatten(3)  # (b, h, w, column row c)
+        return self.reduction(self.norm(x))
 
 
 def pad_to_multiple(x: Tensor, factor: int) -> Tensor:
-    """Add zeros at the end of the last two axes until `factor` divides them."""
-    bottom, right = -x.shape[-2] % factor, -x.shape[-1] % factor
-    return F.pad(x, (0, right, 0, bottom)) if bottom or right else x
+    """Add zeros at the end of the last two axes until `factor` divides them.
+
+    Compiled, it always pads, by nothing maybe: one graph serves all sizes.
+    """
+    height, width = (((size - 1) // factor + 1) * factor for size in x.shape[-2:])
+    bottom, right = height - x.shape[-2], width - x.shape[-1]
+    if torch.compiler.is_compiling() or bottom or right:
+        x = F.pad(x, (0, right, 0, bottom))
+    return x

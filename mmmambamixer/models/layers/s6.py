@@ -149,7 +149,7 @@ class GridS6(S6):
 
 def state_matrix(A_log: Tensor) -> Tensor:
     """Return A = -exp(A_log) in at least fp32."""
-    return -torch.exp(A_log.to(torch.promote_types(A_log.dtype, torch.float32)))
+    return -torch.exp(A_log.to(_at_least_fp32(A_log)))
 
 
 def pool_tokens(x: Tensor, height: int, width: int, p: int) -> Tensor:
@@ -158,11 +158,18 @@ def pool_tokens(x: Tensor, height: int, width: int, p: int) -> Tensor:
     Adaptive average pooling, written as two products because their backward is
     deterministic on every device.
     """
-    eye = {'dtype': x.dtype, 'device': x.device}
-    rows = F.adaptive_avg_pool1d(torch.eye(height, **eye), p)  # (h, p)
-    columns = F.adaptive_avg_pool1d(torch.eye(width, **eye), p)  # (w, p)
+    rows, columns = (pooling_weights(size, p, like=x) for size in (height, width))
     x = x.unflatten(-1, (height, width)) @ columns  # (..., h, p)
     return (rows.T @ x).flatten(-2)
+
+
+def pooling_weights(size: int, p: int, *, like: Tensor) -> Tensor:
+    """Return the weights of `size` places in p adaptive averages, `(size, p)`."""
+    place = torch.arange(size, device=like.device)[:, None]
+    index = torch.arange(p, device=like.device)
+    start, end = index * size // p, ((index + 1) * size + p - 1) // p
+    inside = (start <= place) & (place < end)
+    return (inside.to(_at_least_fp32(like)) / (end - start)).to(like.dtype)
 
 
 def resize_tokens(x: Tensor, p: int, height: int, width: int) -> Tensor:
@@ -171,8 +178,22 @@ def resize_tokens(x: Tensor, p: int, height: int, width: int) -> Tensor:
     Written as two products for the reason given in `pool_tokens`; never in 16 bit.
     """
     with torch.autocast(x.device.type, enabled=False):
-        eye = torch.eye(p, dtype=x.dtype, device=x.device)[None]
-        rows = F.interpolate(eye, height, mode='linear')[0]  # (p, h)
-        columns = F.interpolate(eye, width, mode='linear')[0]  # (p, w)
+        rows, columns = (resizing_weights(p, size, like=x) for size in (height, width))
         x = x.unflatten(1, (p, p))
         return torch.einsum('gijm,ih,jw->ghwm', x, rows, columns).flatten(1, 2)
+
+
+def resizing_weights(p: int, size: int, *, like: Tensor) -> Tensor:
+    """Return the weights of p places in `size` linear interpolations, `(p, size)`.
+
+    Corners are not aligned: the middles of the first and last of the p places lie
+    inside, and what is beyond them is constant.
+    """
+    work = dict(dtype=_at_least_fp32(like), device=like.device)
+    at = ((torch.arange(size, **work) + 0.5) * (p / size) - 0.5).clamp(0, p - 1)
+    place = torch.arange(p, **work)[:, None]
+    return (1 - (at - place).abs()).clamp(min=0).to(like.dtype)
+
+
+def _at_least_fp32(x: Tensor) -> torch.dtype:
+    return torch.promote_types(x.dtype, torch.float32)
