@@ -70,7 +70,7 @@ def extension():
         'mmmambamixer.ops._C',
         ['ops/bindings.cpp', *sorted(glob('ops/*/cpu*.cpp'))],
         depends=sorted(glob('ops/**/*.h', recursive=True)),
-        extra_compile_args=['-O3', '-g0', *without_paths(torch)],
+        extra_compile_args=['-O3', '-g0', '-fopenmp', *without_paths(torch)],
     )
     return dict(cmdclass={'build_ext': BuildKernels}, ext_modules=[kernels])
 
