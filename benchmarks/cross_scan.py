@@ -14,18 +14,16 @@ status are those of `scan.py`. Writes results/cross_scan_cpu.json, or ..._gpu.js
 import argparse
 import copy
 import importlib.util
-import json
 import sys
 from collections.abc import Callable
-from pathlib import Path
+from functools import partial
 
 import torch
 from peers import import_vmamba
-from report import environment
-from scan import QUICK, RESULTS, describe, free, geometric_means
-from scan_cases import MODES, SHAPES, STATES, Shape, limits, shape_of
+from scan_cases import SHAPES, STATES, Shape, limits
 from scan_providers import OURS
-from timing import gpu, interleave, load, ratio, summary, timer
+from sweep import QUICK, add_arguments, add_times, set_defaults, short, sweep
+from timing import interleave, timer
 from torch import Tensor, nn
 
 from mmmambamixer.models.layers import s6
@@ -151,12 +149,12 @@ def errors_of(call: Callable, exact: tuple, channels_first: bool) -> dict[str, f
         found = found[:1].cpu()
         if channels_first:
             found = found.permute(0, 2, 3, 1)
-        errors[kind] = float(f'{relative_error(found, expected):.3g}')
+        errors[kind] = relative_error(found, expected)
     return errors
 
 
 def measure(
-    shape: Shape, mode: str, vmamba: object | None, args: argparse.Namespace
+    vmamba: object | None, args: argparse.Namespace, shape: Shape, mode: str
 ) -> list[dict]:
     """Return a row for each side: a time only where the result is right."""
     torch.manual_seed(0)
@@ -178,13 +176,10 @@ def measure(
         if not wrong:
             calls[name] = call
         row = dict(shape=shape.name, l=shape.l, d=shape.d, mode=mode, provider=name)
+        errors = {k: short(e) for k, e in errors.items()}
         rows.append(row | dict(errors=errors, wrong=wrong))
     timed = interleave(calls, timer(args.device), args.rounds, args.budget)
-    for row in rows:
-        if row['provider'] in timed:
-            row |= summary(timed[row['provider']])
-            if OURS in timed:
-                row['ratio'] = ratio(timed[row['provider']], timed[OURS])
+    add_times(rows, timed)
     return rows
 
 
@@ -199,23 +194,10 @@ def why_absent(args: argparse.Namespace) -> str:
 
 def arguments(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add_arguments(parser)
     parser.add_argument('--vmamba', help='their classification/models')
-    parser.add_argument('--shapes', nargs='+', type=shape_of, help='names or LxD')
-    parser.add_argument('--batch', type=int, help='1 on CPU, 128 on GPU')
-    parser.add_argument('--threads', type=int, default=torch.get_num_threads())
-    parser.add_argument('--dtype', choices=['float32', 'bfloat16'], default='float32')
-    parser.add_argument('--device', choices=['cpu', 'cuda'], default='cpu')
-    parser.add_argument('--rounds', type=int, default=15)
-    parser.add_argument('--budget', type=float, default=2, help='seconds')
-    parser.add_argument('--quick', action='store_true', help='a tiny map, 3 rounds')
-    parser.add_argument('--out', type=Path)
     args = parser.parse_args(argv)
-    args.batch = args.batch or dict(cpu=1, cuda=128)[args.device]
-    args.shapes = args.shapes or (QUICK[:1] if args.quick else MAPS)
-    if args.quick:
-        args.rounds = 3
-    name = 'cross_scan_gpu.json' if args.device == 'cuda' else 'cross_scan_cpu.json'
-    args.out = args.out or RESULTS / name
+    set_defaults(args, 'cross_scan', MAPS, QUICK[:1])
     return args
 
 
@@ -223,32 +205,11 @@ def main(argv: list[str] | None = None) -> int:
     """Measure, print and write; return the exit status."""
     argv = sys.argv[1:] if argv is None else argv
     args = arguments(argv)
-    torch.set_num_threads(args.threads)
     reason = why_absent(args)
-    if reason:
-        print(f'absent: {THEIRS}: {reason}')
     vmamba = None if reason else load_vmamba(args.vmamba, args.device)
-    report = dict(
-        command=' '.join(['python benchmarks/cross_scan.py', *argv]),
-        **environment(),
-        load_before=load(),
-        device=gpu() if args.device == 'cuda' else 'cpu',
-        dtype=args.dtype,
-        batch=args.batch,
-        wrong_above=limits(getattr(torch, args.dtype)),
-        absent={THEIRS: reason} if reason else {},
-    )
-    rows = []
-    for shape in args.shapes:
-        for mode in MODES:
-            for row in measure(shape, mode, vmamba, args):
-                print(describe(row), flush=True)
-                rows.append(row)
-            free()
-    report |= dict(load_after=load(), geometric_means=geometric_means(rows), rows=rows)
-    args.out.write_text(json.dumps(report, indent=1) + '\n')
-    print(f'wrote {args.out}')
-    return int(any(row['wrong'] for row in rows))
+    command = ' '.join(['python benchmarks/cross_scan.py', *argv])
+    absent = {THEIRS: reason} if reason else {}
+    return sweep(command, args, absent, partial(measure, vmamba, args))
 
 
 if __name__ == '__main__':

@@ -20,9 +20,9 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from report import environment
-from scan import QUICK
 from scan_cases import SHAPES, Shape, shape_of
 from scan_worker import Setting, extra_memory, prepare, turn
+from sweep import QUICK
 from timing import interleave, load, ratio, summary
 
 from mmmambamixer.ops import available_backends

@@ -46,6 +46,7 @@ TABLES = {
     'electricity': 'Electricity',
     'traffic': 'Traffic',
 }
+NAMES = TABLES | {'beijing': 'Beijing'}
 HORIZONS = (96, 192, 336, 720)
 CELLS = [f'{table}-{horizon}' for table in TABLES for horizon in HORIZONS]
 VARIANTS = {
@@ -107,7 +108,7 @@ class Results:
             return
         table, horizon = cell.rsplit('-', 1)
         values = (
-            TABLES.get(table, table.title()),
+            NAMES[table],
             horizon,
             model,
             seed,
