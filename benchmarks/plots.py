@@ -141,7 +141,10 @@ def conditions(report: dict) -> str:
 
 def bars(report: dict, path: Path) -> None:
     """Draw the ratio to ours by shape and provider, one panel a mode."""
-    modes = unique([row['mode'] for row in report['rows']])
+    drawn = [row for row in report['rows'] if 'ratio' in row]
+    modes = unique([row['mode'] for row in drawn])
+    names = unique([row['provider'] for row in drawn if row['provider'] != OURS])
+    width = 0.85 / len(names)
     figure, axes = plt.subplots(
         len(modes),
         1,
@@ -150,10 +153,8 @@ def bars(report: dict, path: Path) -> None:
         squeeze=False,
     )
     for axis, mode in zip(axes[:, 0], modes, strict=True):
-        rows = [r for r in report['rows'] if r['mode'] == mode and 'ratio' in r]
-        names = unique([r['provider'] for r in rows if r['provider'] != OURS])
+        rows = [row for row in drawn if row['mode'] == mode]
         shapes = unique([r['shape'] for r in rows])
-        width = 0.85 / len(names)
         for i, name in enumerate(names):
             cells = {r['shape']: r['ratio'] for r in rows if r['provider'] == name}
             x = [j + (i - (len(names) - 1) / 2) * width for j in range(len(shapes))]
