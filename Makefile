@@ -71,6 +71,7 @@ test: setup
 torture: setup
 	$(PY) tests/torture/torture.py
 	$(PY) tests/torture/fuzz.py 100000
+	$(PY) tests/torture/fuzz.py 1000 --kernels triton
 	$(PY) tests/torture/sanitize.py 10000
 
 torture-quick: setup

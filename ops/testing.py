@@ -49,11 +49,13 @@ def assert_close(name: str, actual: Tensor, expected: Tensor, tolerance: float) 
 def limit(actual: Tensor, expected: Tensor, kind: int) -> float:
     """Return the tolerated error of a result (`kind` 0) or a gradient (1).
 
-    16-bit tensors may err by twice what rounding the truth to 16 bit costs.
+    16-bit tensors may err by twice what rounding the truth to 16 bit costs, which is
+    little by luck at times, where numbers are few.
     """
     if actual.dtype in TOLERANCE:
         return TOLERANCE[actual.dtype][kind]
     rounding = relative_error(expected.to(actual.dtype), expected)
+    rounding = max(rounding, torch.finfo(actual.dtype).eps / 8)
     return 2 * rounding + TOLERANCE[torch.float32][kind]
 
 
@@ -117,13 +119,16 @@ def sampled(
     samples: int,
     **options,
 ) -> list[Evaluation]:
-    """Evaluate `reference` in its precision, as is and on inputs moved by roundings."""
+    """Evaluate `reference` in its precision, as is and on inputs moved by roundings.
+
+    The gradients of the results are moved too: they are inputs of the backward.
+    """
     own = [evaluate(reference, inputs, dys, **options)]
     while len(own) < samples:
         moved = {k: None if x is None else _moved(x) for k, x in inputs.items()}
         work = reference(**moved, **options)
         work = work if isinstance(work, tuple) else (work,)
-        moved_dys = [dy.to(y.dtype) for dy, y in zip(dys, work, strict=True)]
+        moved_dys = [_moved(dy.to(y.dtype)) for dy, y in zip(dys, work, strict=True)]
         own.append(evaluate(reference, moved, moved_dys, **options))
     return own
 
@@ -142,13 +147,15 @@ def check(
     dys: Sequence[Tensor] | None = None,
     *,
     samples: int = 1,
+    slack: float = 1.0,
     **options,
 ) -> Evaluation:
     """Compare results and all gradients of `function` with `reference` in fp64.
 
     Where sums cancel, the error may also be twice that of the reference in the
     precision of `function`. One sample of that can be lucky: more are made on inputs
-    that are moved by a few roundings, and the greatest error counts.
+    that are moved by a few roundings, and the greatest error counts. All tolerances
+    are multiplied by `slack`.
 
     Raises:
         AssertionError: Names the first tensor that differs, with its error.
@@ -159,14 +166,14 @@ def check(
     for kind in (0, 1):
         for name, expected in exact[kind].items():
             value = actual[kind][name]
-            tolerance = limit(value, expected, kind)
+            tolerance = slack * limit(value, expected, kind)
             if not relative_error(value, expected) <= tolerance:
                 own = own or sampled(reference, inputs, actual.dys, samples, **options)
                 errors = (
                     relative_error(sample[kind][name].to(value.dtype), expected)
                     for sample in own
                 )
-                tolerance = max(tolerance, 2 * max(errors))
+                tolerance = max(tolerance, 2 * slack * max(errors))
             assert_close(name, value, expected, tolerance)
     return actual
 

@@ -207,7 +207,7 @@ void backward_task(const Scan& s, const Task& task, BackwardMemory<T>& m) {
     }
     for (int64_t index = s.tiles() - 1; index >= 0; --index) {
       const Visit v = visit(s, k, index * kTileSteps);
-      in.read(s, task, k, v, p);
+      in.template read<true>(s, task, k, v, p);
       read_tile<T>(s.y, task.b, k, v, task.first, task.count, task.padded, dy, kMaxBlock);
       const T* kept = kept_state<T>(s, task, k, index);
       for (int64_t n = 0; n < N; ++n)

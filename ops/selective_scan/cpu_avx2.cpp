@@ -7,6 +7,8 @@
 #include <type_traits>
 
 #ifdef MMMAMBAMIXER_X86
+#include <immintrin.h>
+
 #pragma GCC push_options
 #pragma GCC target("avx2,fma,f16c")
 #define LANE_BYTES 32

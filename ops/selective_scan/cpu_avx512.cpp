@@ -5,9 +5,9 @@
 #include <cstdint>
 #include <cstring>
 #include <type_traits>
+#ifdef MMMAMBAMIXER_X86
 #include <immintrin.h>
 
-#ifdef MMMAMBAMIXER_X86
 #pragma GCC push_options
 #pragma GCC target("avx512f,avx512dq,avx512bw,avx512vl,avx2,fma,f16c")
 #define LANE_BYTES 64

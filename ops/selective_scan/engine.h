@@ -31,6 +31,7 @@ struct Scan {
   int64_t height = 1, width = 0;    // of the map, if there are routes
   bool merge = false;               // add the outputs of all scans
   bool softplus = false;
+  int64_t least_block = 16;
 
   View u, delta, B, C, y;               // delta: (.., d), or dt (.., r) if rank > 0
   const void* A = nullptr;              // (k, d, n)
@@ -54,7 +55,8 @@ struct Scan {
   // the number of threads, so that results do not either.
   int64_t block() const {
     int64_t width = 64;
-    while (width > 16 && batch * ((channels + width - 1) / width) < 8) width /= 2;
+    const auto tasks = [&] { return batch * scan_tasks() * ((channels + width - 1) / width); };
+    while (width > least_block && tasks() < 8) width /= 2;
     return width;
   }
   int64_t tiles() const { return (steps + kTileSteps - 1) / kTileSteps; }

@@ -93,8 +93,8 @@ struct ParameterSets {
   Buffer<T> data_;
 };
 
-// One tile of the inputs: u, the step sizes and their derivative by what went into the
-// softplus, all (t, ld); B and C, (t, n); dt, (t, r).
+// One tile of the inputs: u, the step sizes and, backward, their derivative by what went
+// into the softplus, all (t, ld); B and C, (t, n); dt, (t, r).
 template <class T>
 struct Inputs {
   explicit Inputs(const Scan& s)
@@ -102,6 +102,7 @@ struct Inputs {
         slope(kTileSteps * kMaxBlock), B(kTileSteps * s.states),
         C(kTileSteps * s.states), dt(kTileSteps * s.rank) {}
 
+  template <bool Backward>
   void read(const Scan& s, const Task& task, int64_t k, const Visit& v,
             const Parameters<T>& p) {
     read_tile<T>(s.u, task.b, k, v, task.first, task.count, task.padded, u, kMaxBlock);
@@ -119,9 +120,9 @@ struct Inputs {
       const V bias = load<T>(p.bias + c);
       for (int64_t t = 0; t < v.count; ++t) {
         V step = bias + load<T>(delta + t * kMaxBlock + c), slope_here = V{} + T(1);
-        if (s.softplus) step = softplus(step, &slope_here);
+        if (s.softplus) step = softplus(step, Backward ? &slope_here : nullptr);
         store<T>(delta + t * kMaxBlock + c, step);
-        store<T>(slope + t * kMaxBlock + c, slope_here);
+        if (Backward) store<T>(slope + t * kMaxBlock + c, slope_here);
       }
     }
   }

@@ -59,7 +59,7 @@ void forward_task(const Scan& s, const Task& task, ForwardMemory<T>& m) {
     for (int64_t first = 0; first < s.steps; first += kTileSteps) {
       const Visit v = visit(s, k, first);
       if (s.keep) keep_state<T>(s, task, k, first / kTileSteps, h);
-      in.read(s, task, k, v, p);
+      in.template read<false>(s, task, k, v, p);
       for (int64_t c = 0; c < task.padded; c += kLanes<T>) {
         const V skip = load<T>(p.D + c);
         for (int64_t t = 0; t < v.count; ++t)

@@ -71,6 +71,7 @@ struct Partials {
   // are there, but have no memory for `s` to point to.
   Partials(Scan* s, const at::Tensor& D, const at::Tensor& bias,
            const at::TensorOptions& options) {
+    s->least_block = 32;  // each block leaves `drows`
     const int64_t b = s->batch, g = s->scans, d = s->channels;
     const auto make = [&](at::IntArrayRef shape, void** slot) {
       auto x = at::empty(shape, options);

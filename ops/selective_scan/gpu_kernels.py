@@ -92,7 +92,7 @@ def forward_kernel(
 
     h = zeros(N, WORK)
     next_at = zero_of(tl.arange(0, WARP))
-    chunk_steps = INTERVAL if INTERVAL else l
+    chunk_steps = INTERVAL if INTERVAL else tl.maximum(l, 1)
     if INTERVAL:
         states += (b * g + k) * tl.cdiv(l, INTERVAL) * N * d + channel
     for first in range(0, l, chunk_steps):

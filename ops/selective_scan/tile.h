@@ -104,13 +104,34 @@ INLINE void transpose4(const float* src, int64_t stride, float* tile, int64_t ld
   *(F4*)(tile + 3 * ld) = __builtin_shuffle(ab_high, cd_high, I4{2, 3, 6, 7});
 }
 
+// Rows are short: they go by whole vectors, so that the compiler knows how many.
+template <class T, class S>
+INLINE void read_row(const S* __restrict src, int64_t count, T* __restrict row) {
+  int64_t c = 0;
+  for (; c + kLanes<T> <= count; c += kLanes<T>)
+    for (int64_t i = 0; i < kLanes<T>; ++i) row[c + i] = T(widen(src[c + i]));
+  for (; c < count; ++c) row[c] = T(widen(src[c]));
+}
+
+template <class S, class T>
+INLINE void write_one(S& to, T x, bool add) {
+  to = Narrow<S>::from(add ? T(widen(to)) + x : x);
+}
+
+template <class T, class S>
+INLINE void write_row(S* __restrict dst, int64_t count, const T* __restrict row, bool add) {
+  int64_t c = 0;
+  for (; c + kLanes<T> <= count; c += kLanes<T>)
+    for (int64_t i = 0; i < kLanes<T>; ++i) write_one(dst[c + i], row[c + i], add);
+  for (; c < count; ++c) write_one(dst[c], row[c], add);
+}
+
 template <class T, class S>
 INLINE void read_as(const S* src, const View& view, const Visit& v, int64_t count,
                     T* tile, int64_t ld) {
   if (view.row == 1) {
     for (int64_t t = 0; t < v.count; ++t)
-      for (int64_t c = 0; c < count; ++c)
-        tile[t * ld + c] = T(widen(src[v.position[t] * view.step + c]));
+      read_row(src + v.position[t] * view.step, count, tile + t * ld);
     return;
   }
   int64_t c = 0;
@@ -129,14 +150,8 @@ template <class T, class S>
 INLINE void write_as(S* dst, const View& view, const Visit& v, int64_t count,
                      const T* tile, int64_t ld, bool add) {
   if (view.row == 1) {
-    for (int64_t t = 0; t < v.count; ++t) {
-      S* row = dst + v.position[t] * view.step;
-      if (add)
-        for (int64_t c = 0; c < count; ++c)
-          row[c] = Narrow<S>::from(T(widen(row[c])) + tile[t * ld + c]);
-      else
-        for (int64_t c = 0; c < count; ++c) row[c] = Narrow<S>::from(tile[t * ld + c]);
-    }
+    for (int64_t t = 0; t < v.count; ++t)
+      write_row(dst + v.position[t] * view.step, count, tile + t * ld, add);
     return;
   }
   int64_t c = 0;
@@ -147,10 +162,8 @@ INLINE void write_as(S* dst, const View& view, const Visit& v, int64_t count,
           transpose4(tile + t * ld + c, ld, dst + v.position[t] + c * view.row, view.row);
   }
   for (; c < count; ++c)
-    for (int64_t t = 0; t < v.count; ++t) {
-      S& x = dst[v.position[t] * view.step + c * view.row];
-      x = Narrow<S>::from((add ? T(widen(x)) : T(0)) + tile[t * ld + c]);
-    }
+    for (int64_t t = 0; t < v.count; ++t)
+      write_one(dst[v.position[t] * view.step + c * view.row], tile[t * ld + c], add);
 }
 
 // tile[t * ld + c] = view[b, k, position t, first + c] for c < count, 0 up to `padded`.

@@ -42,8 +42,15 @@ def test_random_calls_of_all_kernels():
     result = run('fuzz.py', 120, '--seed', 11)
     assert result.returncode == 0, result.stdout + result.stderr[-3000:]
     assert 'fuzz: 120 of 120 (seed 11, ' in result.stdout
+    share = 120 // len(fuzz.kernels_here())
     for kernels in fuzz.kernels_here():
-        assert f'fuzz, {kernels}: 40 of 40' in result.stdout
+        assert f'fuzz, {kernels}: {share} of {share}' in result.stdout
+
+
+def test_random_calls_of_the_gpu_kernels():
+    result = run('fuzz.py', 6, '--seed', 6, '--kernels', 'triton')
+    assert result.returncode == 0, result.stdout + result.stderr[-3000:]
+    assert 'fuzz, triton: 6 of 6' in result.stdout
 
 
 WITHOUT_KERNELS = """
@@ -137,6 +144,10 @@ def leaves_memory_unwritten(scan, **inputs):
     return torch.cat([y[..., :-1], hole], -1), h
 
 
+def does_not_round_its_gate(scan, z, **rest):
+    return scan(z=z.float(), **rest)
+
+
 def fails(scan, **inputs):
     raise IndexError('at random')
 
@@ -164,6 +175,16 @@ def test_a_fault_is_found_and_made_small(fault, monkeypatch):
     assert FAULTS[fault] in fuzz_checks.problem(CASE)
     small, found = fuzz_checks.smallest(CASE)
     assert found and small['b'] == small['n'] == 1 and small['l'] <= 2
+
+
+def test_the_truth_rounds_the_gate(monkeypatch):
+    case = CASE | dict(dtypes=[*['float32'] * 3, 'bfloat16', 'float32'])
+    assert fuzz_checks.problem(case) is None
+    right = ops.selective_scan
+    monkeypatch.setattr(
+        ops, 'selective_scan', lambda **x: does_not_round_its_gate(right, **x)
+    )
+    assert 'y: relative error' in fuzz_checks.problem(case)
 
 
 def test_a_fault_of_one_length_keeps_that_length(monkeypatch):

@@ -7,11 +7,12 @@ dtypes and parts of the op.
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import reduce
 from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from fuzz_layouts import LAYOUTS, lay_out
 from torch import Tensor
 
@@ -93,8 +94,26 @@ def scan_call(case: Case) -> Call:
 
         return call
 
-    functions = ops.selective_scan, ops.selective_scan_reference
-    return Call(*map(named, functions), inputs)
+    reference = rounding_gate(ops.selective_scan_reference, z)
+    return Call(named(ops.selective_scan), named(reference), inputs)
+
+
+def rounding_gate(reference: Callable, dtype: torch.dtype) -> Callable:
+    """Return the reference of a gate that had `dtype`, for inputs that are wider now.
+
+    The op rounds SiLU(z) to the dtype of z, so the truth does. Gradients know no
+    rounding.
+    """
+
+    def rounded(z: Tensor | None = None, **given) -> tuple[Tensor, Tensor]:
+        if z is None or z.dtype == dtype:
+            return reference(z=z, **given)
+        gate = F.silu(z)
+        gate = gate + (gate.to(dtype).to(z.dtype) - gate).detach()
+        y, h = reference(**given)
+        return y * gate, h
+
+    return rounded
 
 
 def cross_case(rng: random.Random) -> Case:
@@ -219,11 +238,21 @@ OPS = {
 """For each op what draws a case, what makes a call of it, and how often it comes."""
 
 
-def draw(rng: random.Random) -> Case:
-    """Return a random case."""
-    op = rng.choices(list(OPS), [share for *_, share in OPS.values()])[0]
+def fits(case: Case) -> bool:
+    """Return whether a call is small enough for the reference."""
+    return products(case) <= MOST
+
+
+def draw(
+    rng: random.Random,
+    ops: Iterable[str] = OPS,
+    fits: Callable[[Case], bool] = fits,
+) -> Case:
+    """Return a random case of one of `ops` that `fits`."""
+    ops = list(ops)
+    op = rng.choices(ops, [OPS[name][2] for name in ops])[0]
     case = OPS[op][0](rng)
-    while products(case) > MOST:
+    while not fits(case):
         case = OPS[op][0](rng)
     case |= dict(seed=rng.randrange(1 << 31), threads=rng.choice([1, 1, 1, 2]))
     case |= dict(layouts={}, wanted=[])
