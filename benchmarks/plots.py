@@ -175,14 +175,15 @@ def bars(report: dict, path: Path) -> None:
 
 
 def model_bars(report: dict, path: Path) -> None:
-    """Draw time per image of both networks, and what ours spends it on."""
+    """Draw time per image of the networks, and what ours spends it on."""
     figure, axes = plt.subplots(1, 2, figsize=(9, 3), layout='constrained')
     steps = unique([row['step'] for row in report['rows']])
     names = unique([row['network'] for row in report['rows']])
+    width = 0.8 / len(names)
     for i, name in enumerate(names):
-        rows = [row for row in report['rows'] if row['network'] == name]
-        x = [j + (i - 0.5) * 0.4 for j in range(len(steps))]
-        marks = axes[0].bar(x, [row['ms_per_image'] for row in rows], 0.38, label=name)
+        heights = [r['ms_per_image'] for r in report['rows'] if r['network'] == name]
+        x = [j + (i - (len(names) - 1) / 2) * width for j in range(len(steps))]
+        marks = axes[0].bar(x, heights, 0.95 * width, label=name)
         axes[0].bar_label(marks, fmt='%.0f', fontsize=8)
     axes[0].set_xticks(range(len(steps)), steps)
     axes[0].set(ylabel='ms an image')

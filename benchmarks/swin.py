@@ -1,11 +1,12 @@
 """Time ViM2-T beside the stock Swin-T of mmpretrain on CPU, and see where it goes.
 
-    python benchmarks/swin.py [--batch 8] [--threads 2] [--rounds 7]
+    python benchmarks/swin.py [--batch 8] [--threads 2] [--rounds 7] [--compiled]
 
 Both backbones have global average pooling and a linear classifier behind them; random
 weights and images, fp32. Inference, and a training step: forward, loss, backward. They
-take turns in one process. The shares of kinds of operators in ViM2-T are those of the
-time that PyTorch's profiler saw on the CPU. Writes benchmarks/results/swin_cpu.json.
+take turns in one process. With --compiled ViM2-T comes through torch.compile too, after
+minutes of compiling. The shares of kinds of operators in ViM2-T are those of the time
+that PyTorch's profiler saw on the CPU. Writes benchmarks/results/swin_cpu.json.
 """
 
 import argparse
@@ -52,12 +53,15 @@ class Classifier(nn.Module):
         return self.head(self.backbone(images)[-1].mean((2, 3)))
 
 
-def networks() -> dict[str, Classifier]:
+def networks(compiled: bool) -> dict[str, nn.Module]:
     torch.manual_seed(0)
-    return {
+    found = {
         OURS: Classifier(ViM2(arch='tiny')),
         'Swin-T': Classifier(SwinTransformer(arch='tiny')),
     }
+    if compiled:
+        found[f'{OURS}, compiled'] = torch.compile(found[OURS], fullgraph=True)
+    return found
 
 
 def inference(network: nn.Module, images: Tensor) -> Callable[[], object]:
@@ -105,10 +109,10 @@ def shares(call: Callable[[], object]) -> dict[str, float]:
     return {kind: float(f'{100 * times[kind] / total:.3g}') for kind in kinds}
 
 
-def measure(images: Tensor, rounds: int) -> tuple[list[dict], dict]:
+def measure(images: Tensor, rounds: int, compiled: bool) -> tuple[list[dict], dict]:
     """Return a row for each network and step, and the shares by step."""
     rows, parts = [], {}
-    models = networks()
+    models = networks(compiled)
     for step, make in STEPS.items():
         calls = {name: make(network, images) for name, network in models.items()}
         for call in calls.values():
@@ -132,6 +136,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument('--batch', type=int, default=8)
     parser.add_argument('--threads', type=int, default=torch.get_num_threads())
     parser.add_argument('--rounds', type=int, default=7)
+    parser.add_argument('--compiled', action='store_true', help='torch.compile too')
     parser.add_argument('--out', type=Path, default=RESULTS)
     args = parser.parse_args(argv)
     torch.set_num_threads(args.threads)
@@ -143,7 +148,7 @@ def main(argv: list[str] | None = None) -> None:
         size=SIZE,
     )
     images = torch.randn(args.batch, 3, SIZE, SIZE)
-    rows, parts = measure(images, args.rounds)
+    rows, parts = measure(images, args.rounds, args.compiled)
     report |= dict(load_after=load(), rows=rows, shares=parts)
     args.out.write_text(json.dumps(report, indent=1) + '\n')
     print(f'wrote {args.out}')
