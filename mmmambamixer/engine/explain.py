@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader
 
 from ..suggestions import did_you_mean
 
+SCHEDULER = 'end should be larger than begin, but got '
 LONGEST = 400
 """Characters of a sentence of others; some print whole configs."""
 
@@ -19,6 +20,12 @@ def explain(error: BaseException) -> str:
     Ours, which are ValueErrors and FileNotFoundErrors, stay as they are.
     """
     text = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
+    if text.startswith(SCHEDULER):
+        return (
+            'an epoch has too few iterations for param_scheduler: one of its parts is '
+            f'shorter than one ({text.removeprefix(SCHEDULER)}); take smaller '
+            'batches, or give begin and end in iterations, with by_epoch=False'
+        )
     if isinstance(error, (ValueError, OSError, RuntimeError)):
         return text or type(error).__name__
     text = text.split(' Please check whether')[0].partition('\n')[0]

@@ -116,6 +116,7 @@ def test_a_run_goes_on_and_stops_early(folder, checkpoint, run):
         ("train_dataloader.dataset.future=['hour']", 'future_covariates must be 1'),
         ('val_dataloader.dataset.borders=(0.7,0.29)', 'val part has'),
         ('train_dataloader.dataset.path=no.csv', 'there is no such table'),
+        ('train_dataloader.batch_size=48', 'too few iterations for param_scheduler'),
     ],
 )
 def test_model_and_windows_fit_each_other(folder, option, told, refused):
@@ -175,6 +176,39 @@ def test_a_long_table_gives_a_long_forecast(folder, checkpoint, call, tmp_path):
     wide = pd.read_csv(tmp_path / 'wide/forecast.csv')
     assert list(long.columns) == ['unique_id', 'ds', 'y']
     np.testing.assert_allclose(long['y'][:HORIZON], wide['a'], rtol=1e-6)
+
+
+KNOWN = """
+_base_ = {base!r}
+model = dict(future_covariates=1, sign_flip=False)
+data = dict(future=[dict(path={known!r}, columns=['load'])])
+train_dataloader = dict(dataset=data)
+val_dataloader = dict(dataset=data)
+test_dataloader = dict(dataset=data)
+"""
+
+
+def test_covariates_of_the_horizon_come_from_a_file(folder, run, call, refused):
+    dates = pd.date_range('2021-03-01', periods=ROWS + HORIZON, freq='h')
+    known = pd.DataFrame(dict(date=dates, load=np.arange(len(dates)) % 7.0))
+    known.to_csv(folder / 'known.csv', index=False)
+    known.assign(load=known['load'] ** 2).to_csv(folder / 'other.csv', index=False)
+    known[:-1].to_csv(folder / 'short.csv', index=False)
+    base, path = (str(folder / name) for name in ('config.py', 'known.csv'))
+    (folder / 'known.py').write_text(KNOWN.format(base=base, known=path))
+    work_dir = folder / 'known_run'
+    args = [ROOT / 'tools/train.py', folder / 'known.py', '--work-dir', work_dir]
+    run(*args, cwd=folder)
+    [checkpoint] = work_dir.glob('best_blend_mse_*.pth')
+    args = [folder / 'known.py', checkpoint, folder / 'series.csv', '--out']
+    for name in ('known', 'other'):
+        call('predict.py', *args, name, '--future', folder / f'{name}.csv')
+    found, moved = (pd.read_csv(f'{name}/forecast.csv') for name in ('known', 'other'))
+    assert list(found['date']) == list(dates[-HORIZON:].astype(str))
+    assert not np.allclose(found['a'], moved['a'])
+    told = refused('predict.py', *args, 'short', '--future', folder / 'short.csv')
+    assert '1 of 6 dates are missing' in told
+    assert '--future FILE gives them' in refused('predict.py', *args, 'none')
 
 
 def without_value(frame: pd.DataFrame) -> pd.DataFrame:
