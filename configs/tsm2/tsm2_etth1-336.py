@@ -3,7 +3,11 @@
 _base_ = '../_base_/tsm2/etth1.py'
 
 horizon = 336
-model = dict(horizon=horizon)
+model = dict(
+    horizon=horizon,
+    mirror=True,
+    linear_path=dict(penalties_per_decade=3),
+)
 train_dataloader = dict(dataset=dict(horizon=horizon))
 val_dataloader = dict(dataset=dict(horizon=horizon))
 test_dataloader = dict(dataset=dict(horizon=horizon))

@@ -272,9 +272,30 @@ def test_windows_are_flipped_around_the_centre_of_the_look_back(centre):
     assert len(losses) == 1
 
 
+@pytest.mark.parametrize('centre', ['mean', 'last'])
+def test_a_mirrored_forecast_turns_with_its_window(centre):
+    x = past()
+    middle = x.mean(1, keepdim=True) if centre == 'mean' else x[:, -1:]
+    found = {}
+    for mirror in (False, True):
+        torch.manual_seed(0)
+        model = make(sign_flip=True, mirror=mirror, centre=centre)
+        torch.nn.init.normal_(model.head.weight, std=0.1)
+        found[mirror] = model(x), 2 * middle - model(2 * middle - x)
+    upright, turned = found[False]
+    assert (upright - turned).abs().max() > 1e-2
+    torch.testing.assert_close(*found[True])
+    torch.testing.assert_close(found[True][0], (upright + turned) / 2)
+
+
 @pytest.mark.parametrize(
     ('options', 'told'),
     [
+        (dict(mirror=True), 'sign_flip=True and no quantiles, got sign_flip=False'),
+        (
+            dict(mirror=True, sign_flip=True, quantiles=[0.5]),
+            r'no quantiles, got sign_flip=True, quantiles=\[0.5\]',
+        ),
         (dict(time_mixer='mamba'), "time_mixer must be one of .*, got 'mamba'"),
         (dict(variate_mixer='both'), "variate_mixer must be one of .*, got 'both'"),
         (dict(time_mixer='none', variate_mixer='none'), "can not both be 'none'"),

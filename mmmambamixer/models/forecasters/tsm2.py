@@ -66,10 +66,14 @@ class TSM2(Forecaster):
         centre: What that subtracts, 'mean' or 'last'.
         variate_embed: Add a learned vector to the tokens of each variate.
         linear_path: None, or a dict with `maps`, 'shared' (one matrix) or 'variate'
-            (one for each), and, if wanted, the `centre` of `LinearPath`.
+            (one for each), and, if wanted, options of `LinearPath`: `centre`,
+            `penalties_per_decade`.
         sign_flip: In training turn half of the windows upside down, look-back and
             horizon around the centre of the look-back. What rises in the train years
             then falls as often, so their drift is not learned.
+        mirror: In evaluation average the mixers' forecast with that of the window
+            upside down, turned back. For models with `sign_flip`: both should be the
+            same, and what differs is noise.
         future_covariates: Numbers known of each future step and variate, f.
         static_features: Numbers known of each variate, s.
         init_cfg: Initialisation by MMEngine.
@@ -123,6 +127,7 @@ class TSM2(Forecaster):
         variate_embed: bool = False,
         linear_path: dict | None = None,
         sign_flip: bool = False,
+        mirror: bool = False,
         future_covariates: int = 0,
         static_features: int = 0,
         init_cfg: dict | list | None = None,
@@ -141,7 +146,13 @@ class TSM2(Forecaster):
                 'sign_flip turns series upside down and not what goes with them: it '
                 f'needs future_covariates=0, got {future_covariates}'
             )
-        self.sign_flip, self.centre = sign_flip, centre
+        if mirror and (quantiles or not sign_flip):
+            raise ValueError(
+                'mirror averages point forecasts of a model that knows both: it needs '
+                f'sign_flip=True and no quantiles, got sign_flip={sign_flip}, '
+                f'quantiles={quantiles}'
+            )
+        self.sign_flip, self.mirror, self.centre = sign_flip, mirror, centre
         self.instance_norm = None
         if instance_norm:
             self.instance_norm = InstanceNorm(
@@ -209,16 +220,23 @@ class TSM2(Forecaster):
     def flipped(self, past: Tensor, future: Tensor) -> tuple[Tensor, Tensor]:
         """Return windows of which each is upside down with probability 1/2."""
         sign = torch.randint(2, (len(past), 1, 1), device=past.device) * 2 - 1
-        centre = past[:, -1:] if self.centre == 'last' else past.mean(1, keepdim=True)
+        centre = self.centre_of(past)
         past = centre + sign * (past - centre)
         if self.targets is not None:
             centre = centre[..., self.targets]
         return past, centre + sign * (future - centre)
 
+    def centre_of(self, past: Tensor) -> Tensor:
+        """Return what windows are turned around, `(b, 1, m)`."""
+        return past[:, -1:] if self.centre == 'last' else past.mean(1, keepdim=True)
+
     def branches(
         self, past: Tensor, known: Tensor | None, static: Tensor | None
     ) -> dict[str, Tensor]:
         mixers = self.mix_series(past, known, static)  # (q, b, h, m)
+        if self.mirror and not self.training:
+            twice = 2 * self.centre_of(past)
+            mixers = (mixers + twice - self.mix_series(twice - past, known, static)) / 2
         if self.linear_path is None:
             return dict(forecast=mixers)
         line = self.linear_path(past)  # (b, h, m)

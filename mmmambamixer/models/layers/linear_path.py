@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 from .ridge import (
     CENTRES,
-    PENALTIES,
     SHRINKAGES,
     RidgeFit,
     centre_weights,
     fit_ridge,
+    penalty_grid,
     used_windows,
     window_statistics,
 )
@@ -32,6 +32,7 @@ class LinearPath(nn.Module):
         variates: m, for one map a variate; None for one map that all share.
         centre: 'mean' or 'last' value of the look-back, or 'auto': the one with the
             lower validation error, which `fit` chooses ('mean' before).
+        penalties_per_decade: Values of lambda that `fit` tries for each factor of ten.
         trainable: Whether training changes the weight.
 
     Attributes:
@@ -52,17 +53,19 @@ class LinearPath(nn.Module):
         horizon: int,
         variates: int | None = None,
         centre: str = 'mean',
+        penalties_per_decade: int = 1,
         trainable: bool = False,
     ) -> None:
         super().__init__()
         sizes = dict(look_back=look_back, horizon=horizon, variates=variates)
+        sizes |= dict(penalties_per_decade=penalties_per_decade)
         for name, size in sizes.items():
             if size is not None and size < 1:
                 raise ValueError(f'{name} is at least 1, got {size}')
         if centre not in (*CENTRES, 'auto'):
             raise ValueError(f"centre is 'mean', 'last' or 'auto', got {centre!r}")
         self.look_back, self.horizon, self.variates = look_back, horizon, variates
-        self.centre = centre
+        self.centre, self.penalties_per_decade = centre, penalties_per_decade
         shape = (
             (look_back, horizon) if variates is None else (variates, look_back, horizon)
         )
@@ -74,7 +77,8 @@ class LinearPath(nn.Module):
     def extra_repr(self) -> str:
         return (
             f'look_back={self.look_back}, horizon={self.horizon}, '
-            f'variates={self.variates}, centre={self.centre!r}'
+            f'variates={self.variates}, centre={self.centre!r}, '
+            f'penalties_per_decade={self.penalties_per_decade}'
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -94,7 +98,7 @@ class LinearPath(nn.Module):
         train_scored: NDArray | None = None,
         train_sound: NDArray | None = None,
         val_scored: NDArray | None = None,
-        penalties: Sequence[float] = PENALTIES,
+        penalties: Sequence[float] | None = None,
         shrinkages: Sequence[float] = SHRINKAGES,
     ) -> dict:
         """Set the weight in closed form from every window of two splits.
@@ -106,7 +110,8 @@ class LinearPath(nn.Module):
                 another one in its target is left out, a variate at a time.
             train_sound: Cells that may stand in a look-back, `(n, m)` bool, likewise.
             val_scored: As `train_scored`, `(n', m)` bool.
-            penalties: Values of lambda to choose from by validation.
+            penalties: Values of lambda to choose from by validation; None is a grid of
+                `penalties_per_decade` from 10 to 1e6.
             shrinkages: Values of mu to choose from, with one map a variate.
 
         Returns:
@@ -120,6 +125,8 @@ class LinearPath(nn.Module):
             'train': (train, train_scored, train_sound),
             'val': (val, val_scored, None),
         }
+        if penalties is None:
+            penalties = penalty_grid(self.penalties_per_decade)
         chosen: RidgeFit | None = None
         for centre in CENTRES if self.centre == 'auto' else (self.centre,):
             statistics = {

@@ -11,8 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 CENTRES = ('mean', 'last')
-PENALTIES = (1e1, 1e2, 1e3, 1e4, 1e5, 1e6)
+FIRST_DECADE, LAST_DECADE = 1, 6
+"""Powers of ten: penalties lie between them."""
 SHRINKAGES = (1e2, 1e3, 1e4, 1e5, 1e6, np.inf)
+
+
+def penalty_grid(per_decade: int = 1) -> tuple[float, ...]:
+    """Return penalties from 10 to 1e6, so many for each factor of ten."""
+    count = (LAST_DECADE - FIRST_DECADE) * per_decade + 1
+    return tuple(10 ** (FIRST_DECADE + i / per_decade) for i in range(count))
+
+
+PENALTIES = penalty_grid()
 
 
 @dataclass(frozen=True)

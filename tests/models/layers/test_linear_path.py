@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from mmmambamixer.models.layers import LinearPath
+from mmmambamixer.models.layers.ridge import PENALTIES, penalty_grid
 
 T, H, M = 8, 3, 2
 SIZES = dict(look_back=T, horizon=H)
@@ -54,6 +55,17 @@ def test_a_fit_forecasts_what_is_linear(rows, centre):
     windows = torch.from_numpy(rows).float().unfold(0, T + H, 1).transpose(1, 2)
     found = path(windows[:, :T])
     torch.testing.assert_close(found, windows[:, T:], atol=2e-3, rtol=0)
+
+
+def test_more_penalties_are_tried_where_they_are_asked_for(rows):
+    coarse, fine = (
+        LinearPath(**SIZES, penalties_per_decade=count).fit(rows[:80], rows[60:])
+        for count in (1, 4)
+    )
+    assert fine['val_mse'] <= coarse['val_mse']
+    grid = penalty_grid(4)
+    assert len(grid) == 21 and grid[::4] == PENALTIES == (1e1, 1e2, 1e3, 1e4, 1e5, 1e6)
+    assert fine['penalty'] in grid and coarse['penalty'] in PENALTIES
 
 
 def test_validation_chooses_the_centre():
@@ -109,6 +121,7 @@ BAD = [
     (dict(look_back=0), 'look_back is at least 1, got 0'),
     (dict(horizon=-1), 'horizon is at least 1, got -1'),
     (dict(variates=0), 'variates is at least 1, got 0'),
+    (dict(penalties_per_decade=0), 'penalties_per_decade is at least 1, got 0'),
     (dict(centre='median'), "centre is 'mean', 'last' or 'auto', got 'median'"),
 ]
 
