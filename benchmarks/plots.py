@@ -204,23 +204,31 @@ def model_bars(report: dict, path: Path) -> None:
 def tables() -> dict[str, str]:
     """Return all tables by name."""
     scan, limits, swin = (read(f'{x}_cpu') for x in ('scan', 'scan_limits', 'swin'))
+    avx2 = read('scan_limits_cpu_avx2')
     measured = {
         'scan on CPU': scan,
         'scan on GPU': read('scan_gpu'),
         '2-D scan on GPU': read('cross_scan_gpu'),
         'limits on CPU': limits,
+        'limits on CPU with AVX2': avx2,
         'networks on CPU': swin,
     }
     found = {'goals': NOT_MEASURED}
     if scan and limits:
-        found['goals'] = markdown(goals.table(scan, limits), 2)
+        # kernels of any instruction set take the same memory: the latest file counts
+        latest = max((x for x in (limits, avx2) if x), key=lambda x: x['date'])
+        found['goals'] = markdown(
+            goals.table(scan, limits | dict(memory=latest['memory'])), 2
+        )
     for name, report in measured.items():
         found[f'{name}, conditions'] = conditions(report) if report else NOT_MEASURED
         for mode in MODES:
             known = report and mode in report.get('geometric_means', {})
             text = markdown(scan_table(report, mode)) if known else NOT_MEASURED
             found[f'{name}, {mode}'] = text
-    found['limits on CPU'] = markdown(limits_table(limits)) if limits else NOT_MEASURED
+    for name in ('limits on CPU', 'limits on CPU with AVX2'):
+        report = measured[name]
+        found[name] = markdown(limits_table(report)) if report else NOT_MEASURED
     found['networks on CPU'] = markdown(swin_table(swin)) if swin else NOT_MEASURED
     found['shares on CPU'] = markdown(shares_table(swin)) if swin else NOT_MEASURED
     return found
