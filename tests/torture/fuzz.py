@@ -50,10 +50,9 @@ def environment(kernels: str) -> dict[str, str]:
 
 def command(case: Case, kernels: str) -> str:
     """Return the command that runs `case` alone."""
-    (variable,) = (f'{k}={v}' for k, v in environment(kernels).items())
-    return (
-        f'{variable} python tests/torture/fuzz.py --kernels {kernels} --case "{case}"'
-    )
+    variables = ' '.join(f'{k}={v}' for k, v in environment(kernels).items())
+    script = f'python tests/torture/fuzz.py --kernels {kernels}'
+    return f'{variables} {script} --case "{case}"'
 
 
 def run_here(numbers: range, seed: int, kernels: str) -> None:

@@ -83,8 +83,8 @@ class TSM2(Forecaster):
 
     Reference: MambaMixer, arXiv:2403.19888, sections 3.2 and 5.1, Fig. 3, eq. (6)-(24).
     Differs from the paper: which gives no sizes, patches or head; the instance
-    normalisation and the linear path are not in it. Its figure 3 draws the time scan in
-    both directions, its text says one. See also the layers.
+    normalisation, the linear path, `sign_flip` and `mirror` are not in it. Its figure 3
+    draws the time scan in both directions, its text says one. See also the layers.
     """
 
     paramwise_cfg: ClassVar = dict(
