@@ -6,7 +6,7 @@
 # make torture    kill, starve and damage runs, fuzz the ops, each again and again (hours)
 # make torture-quick   a few trials of each (minutes)
 # make bench      time the scans and ViM2-T on the CPU (minutes), draw the results
-# make bench-gpu  time the scans on the GPU
+# make bench-gpu  time the scans and ViM2-T on the GPU, beside its limits; fill the page
 # make wheel      build the wheel into dist/, without an index and reproducibly
 # They set up .venv first where it is missing; later calls find it complete.
 #
@@ -19,6 +19,7 @@
 #   TESTS                           what `make test` passes to pytest
 #   PEERS                           what `make bench` and `make bench-gpu` pass to
 #                                   benchmarks/scan.py, to time other projects' files
+#   VMAMBA                          VMamba's classification/models, for `make bench-gpu`
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -33,6 +34,7 @@ TORCH_INDEX_URL ?=
 MMMAMBAMIXER_TORCH ?=
 TESTS ?=
 PEERS ?=
+VMAMBA ?=
 
 PY := $(VENV)/bin/python
 STAMPS := $(VENV)/stamps
@@ -84,8 +86,18 @@ bench: setup
 	$(PY) benchmarks/swin.py
 	$(PY) benchmarks/plots.py
 
+ON_GPU := --device cuda --dtype bfloat16
+WITH_VMAMBA = $(if $(VMAMBA),--vmamba $(VMAMBA))
 bench-gpu: setup
-	$(PY) benchmarks/scan.py --device cuda --dtype bfloat16 --compiled $(PEERS)
+	$(PY) benchmarks/gpu_limits.py
+	$(PY) benchmarks/scan.py $(ON_GPU) $(PEERS)
+	$(PY) benchmarks/scan.py $(ON_GPU) $(PEERS) --shapes 2048x192 4096x192 \
+		--out benchmarks/results/scan_gpu_even.json
+	$(PY) benchmarks/scan.py $(ON_GPU) $(PEERS) --shapes token1 --batch 1 \
+		--out benchmarks/results/scan_gpu_one.json
+	$(PY) benchmarks/cross_scan.py $(ON_GPU) $(WITH_VMAMBA)
+	$(PY) benchmarks/vim2.py $(ON_GPU) $(WITH_VMAMBA) --train --batch 128 --runs 20
+	$(PY) benchmarks/kernel_budget.py --out benchmarks/results/kernel_budget.json
 	$(PY) benchmarks/plots.py
 
 lint: setup

@@ -8,7 +8,9 @@ is `S6`, that is one product and `cross_selective_scan`; theirs is `SS2D.forward
 with the same weights, each on a map in the layout that it likes. On GPU theirs runs the
 kernels `selective_scan_cuda_oflex` and `csm_triton`, and is absent without them; on CPU
 it runs its PyTorch code, a check rather than a rival. Rounds, errors and the exit
-status are those of `scan.py`. Writes results/cross_scan_cpu.json, or ..._gpu.json.
+status are those of `scan.py`. On GPU also the memory of each side: what the forward
+keeps for the backward beside its result, and the peak of both beyond the input.
+Writes results/cross_scan_cpu.json, or ..._gpu.json.
 """
 
 import argparse
@@ -22,7 +24,7 @@ import torch
 from peers import import_vmamba
 from scan_cases import SHAPES, STATES, Shape, limits
 from scan_providers import OURS
-from sweep import QUICK, add_arguments, add_times, set_defaults, short, sweep
+from sweep import QUICK, add_arguments, add_times, free, set_defaults, short, sweep
 from timing import interleave, timer
 from torch import Tensor, nn
 
@@ -90,39 +92,45 @@ class Theirs(nn.Module):
         return self.core.forward_core(x)
 
 
-def load_vmamba(folder: str, device: str) -> object:
-    vmamba = import_vmamba(folder)
-    if device == 'cpu':  # around their scans stands `torch.cuda.device(...)`
-        scans = sys.modules['csm_triton']
-        vmamba.cross_scan_fn = lambda x, scans_of=scans.CrossScanF, **options: (
-            scans_of.apply(x, True, True, False, options['scans'])
-        )
-        vmamba.cross_merge_fn = lambda y, merge_of=scans.CrossMergeF, **options: (
-            merge_of.apply(y, True, True, False, options['scans'])
-        )
-    return vmamba
-
-
 def make_call(core: nn.Module, x: Tensor, dy: Tensor, mode: str) -> Callable:
     """Return a call without arguments; with a backward it returns y and gradients."""
-    autocast = torch.autocast(x.device.type, x.dtype, enabled=x.dtype.itemsize == 2)
     if mode == 'forward':
 
         @torch.no_grad()
         def forward() -> tuple[Tensor]:
-            with autocast:
-                return (core(x),)
+            return (run(core, x),)
 
         return forward
-    x = x.detach().requires_grad_()
-    used = [p for name, p in core.named_parameters() if is_shared(name)]
+    x, used = x.detach().requires_grad_(), leaves(core)
 
     def both() -> tuple[Tensor, ...]:
-        with autocast:
-            y = core(x)
+        y = run(core, x)
         return y, *torch.autograd.grad(y, [x, *used], dy.to(y.dtype))
 
     return both
+
+
+def run(core: nn.Module, x: Tensor) -> Tensor:
+    """Run a core in the dtype of its input, 16 bit by autocast."""
+    with torch.autocast(x.device.type, x.dtype, enabled=x.dtype.itemsize == 2):
+        return core(x)
+
+
+def leaves(core: nn.Module) -> list[Tensor]:
+    return [p for name, p in core.named_parameters() if is_shared(name)]
+
+
+def memory(core: nn.Module, x: Tensor, dy: Tensor) -> dict[str, float]:
+    """Return MiB that the forward keeps beside y, and the peak beyond x, on GPU."""
+    x, used = x.detach().requires_grad_(), leaves(core)
+    free()
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    y = run(core, x)
+    saved = torch.cuda.memory_allocated() - before - y.nbytes
+    torch.autograd.grad(y, [x, *used], dy.to(y.dtype))
+    peak = torch.cuda.max_memory_allocated() - before
+    return dict(saved_mib=short(saved / 2**20), peak_mib=short(peak / 2**20))
 
 
 def is_shared(name: str) -> bool:
@@ -167,6 +175,7 @@ def measure(
     x, dy = torch.randn(2, *size).to(args.device, dtype)
     exact = exactly(ours, x[:1], dy[:1])
     rows, calls = [], {}
+    with_memory = args.device == 'cuda' and mode != 'forward'
     for name, core in cores.items():
         theirs = name == THEIRS
         maps = [t.permute(0, 3, 1, 2).contiguous() if theirs else t for t in (x, dy)]
@@ -176,8 +185,8 @@ def measure(
         if not wrong:
             calls[name] = call
         row = dict(shape=shape.name, l=shape.l, d=shape.d, mode=mode, provider=name)
-        errors = {k: short(e) for k, e in errors.items()}
-        rows.append(row | dict(errors=errors, wrong=wrong))
+        row |= dict(errors={k: short(e) for k, e in errors.items()}, wrong=wrong)
+        rows.append(row | (memory(core, *maps) if with_memory else {}))
     timed = interleave(calls, timer(args.device), args.rounds, args.budget)
     add_times(rows, timed)
     return rows
@@ -206,7 +215,7 @@ def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     args = arguments(argv)
     reason = why_absent(args)
-    vmamba = None if reason else load_vmamba(args.vmamba, args.device)
+    vmamba = None if reason else import_vmamba(args.vmamba, args.device)
     command = ' '.join(['python benchmarks/cross_scan.py', *argv])
     absent = {THEIRS: reason} if reason else {}
     return sweep(command, args, absent, partial(measure, vmamba, args))

@@ -1,14 +1,17 @@
 """Count registers, spills and instructions of the GPU kernels, without a GPU.
 
     python benchmarks/kernel_budget.py [--capability 80 90 100] [--only NAME ...]
+        [--out FILE]
 
 Every kernel is compiled as the ops would launch it, and never run. Printed are, per
 kernel: registers of a thread, bytes of its stack (spills), and warp instructions of the
 loops over steps for each element and state. The exit status is 1 if a kernel is above
-its limit. Instructions are a bound, not a time: only a GPU tells that.
+its limit. Instructions are a bound, not a time: only a GPU tells that. `--out` writes
+them to a file, as results/kernel_budget.json.
 """
 
 import argparse
+import json
 import re
 import subprocess
 import sys
@@ -21,11 +24,13 @@ from typing import NamedTuple
 
 import torch
 import triton
+from report import environment
 from triton.backends.compiler import GPUTarget
 from triton.runtime.driver import driver
 from triton.runtime.jit import JITFunction
 
 from mmmambamixer.ops.cross_selective_scan import gpu as cross_gpu
+from mmmambamixer.ops.scan_conv import gpu as conv_gpu
 from mmmambamixer.ops.selective_scan import gpu
 from mmmambamixer.ops.selective_scan.gpu_scan import FORWARD_WINDOW, window_steps
 from mmmambamixer.ops.weighted_sum import gpu as sum_gpu
@@ -57,12 +62,20 @@ def plain(
     gpu.backward(y, last_state, *tensors, states, options, 32)
 
 
-def cross(n: int, routes: list[int], height: int, width: int, *, shared: bool = True):
+def cross(
+    n: int,
+    routes: list[int],
+    height: int,
+    width: int,
+    *,
+    shared: bool = True,
+    rank: int = 4,
+):
     """Call `cross_selective_scan` forward, with and without states, and backward."""
     g, d, l = len(routes), 64, height * width
     u = torch.zeros(1, 1 if shared else g, l, d, dtype=torch.bfloat16)
-    dt, B = (torch.zeros(1, g, l, x, dtype=torch.bfloat16) for x in (4, n))
-    weight, A, row = torch.zeros(g, d, 4), torch.zeros(g, d, n), torch.zeros(g, d)
+    dt, B = (torch.zeros(1, g, l, x, dtype=torch.bfloat16) for x in (rank, n))
+    weight, A, row = torch.zeros(g, d, rank), torch.zeros(g, d, n), torch.zeros(g, d)
     tensors, size = (u, dt, weight, A, B, B, row, row), (routes, height, width)
     cross_gpu.forward(*tensors, *size, 0)
     y, states = cross_gpu.forward(*tensors, *size, 32)
@@ -75,12 +88,25 @@ def weighted_sum(count: int, dtype: torch.dtype) -> None:
     sum_gpu.backward(sum_gpu.forward(tensors, weights), tensors, weights)
 
 
+def scan_conv(dtype: torch.dtype, *, by_feature: bool) -> None:
+    """Call `scan_conv` forward and backward, with Mamba's four taps."""
+    features = (64,) if by_feature else ()
+    v, weight = torch.zeros(1, 49, 64, dtype=dtype), torch.zeros(4, 4, *features)
+    y = conv_gpu.forward(v, weight, torch.zeros(4, *features), [0, 1, 2, 3])
+    conv_gpu.backward(y, v, weight, [0, 1, 2, 3])
+
+
 CASES = {
     'plain bf16, 16 states': Case(
         lambda: plain(16, torch.bfloat16), 16, dict(forward=8, backward=30)
     ),
     'cross bf16, 16 states': Case(
         lambda: cross(16, [0, 1, 2, 3], 14, 14), 16, dict(forward=8, backward=30)
+    ),
+    'cross bf16, 16 states, rank 16': Case(
+        lambda: cross(16, [0, 1, 2, 3], 14, 14, rank=16),
+        16,
+        dict(forward=9, backward=30),
     ),
     'plain fp16, 1 state, no options': Case(
         lambda: plain(1, torch.float16, options=False)
@@ -93,6 +119,10 @@ CASES = {
     ),
     'weighted sum of 1': Case(lambda: weighted_sum(1, torch.float32)),
     'weighted sum of 36': Case(lambda: weighted_sum(36, torch.bfloat16)),
+    'scan convolution': Case(lambda: scan_conv(torch.bfloat16, by_feature=False)),
+    'scan convolution by feature': Case(
+        lambda: scan_conv(torch.float32, by_feature=True)
+    ),
 }
 
 
@@ -164,29 +194,42 @@ def _tool(name: str, *args: str) -> str:
     return run.stdout
 
 
-def report(capability: int, name: str, case: Case) -> bool:
-    """Compile a case, print its kernels; return whether all keep their limits."""
+def budget(capability: int, name: str, case: Case) -> list[dict]:
+    """Compile a case; print and return a row for each kernel."""
     start = time.perf_counter()
     with compile_only(capability) as compiled:
         case.run()
     seconds = time.perf_counter() - start
-    kept = True
+    rows = []
     for kernel, code in compiled:
         registers, stack, instructions = inspect(code.asm['cubin'])
-        line = (
-            f'sm_{capability}  {name}: {kernel}: {registers} registers, {stack} B stack'
-        )
+        row = dict(capability=capability, case=name, kernel=kernel)
+        row |= dict(registers=registers, stack=stack)
         if case.limits:
             steps = FORWARD_WINDOW if kernel == 'forward' else window_steps(case.states)
             cost = instructions / steps / case.states
-            limit = case.limits[kernel]
-            line += f', {cost:.1f} instructions per element and state (limit {limit})'
-            if not 0 < cost <= limit or stack > STACK_LIMIT[kernel]:
-                line += '  <- above the limit'
-                kept = False
-        print(line)
+            row |= dict(cost=round(cost, 2), limit=case.limits[kernel])
+            kept = 0 < cost <= row['limit'] and stack <= STACK_LIMIT[kernel]
+            row |= dict(kept=kept)
+        rows.append(row)
+        print(describe(row))
     print(f'    compiled in {seconds:.1f} s', flush=True)
-    return kept
+    return rows
+
+
+def describe(row: dict) -> str:
+    text = (
+        f'sm_{row["capability"]}  {row["case"]}: {row["kernel"]}: '
+        f'{row["registers"]} registers, {row["stack"]} B stack'
+    )
+    if 'cost' in row:
+        text += (
+            f', {row["cost"]:.1f} instructions per element and state '
+            f'(limit {row["limit"]})'
+        )
+        if not row['kept']:
+            text += '  <- above the limit'
+    return text
 
 
 def main() -> None:
@@ -197,6 +240,7 @@ def main() -> None:
     parser.add_argument(
         '--only', nargs='+', default=[''], help='cases whose name contains one of these'
     )
+    parser.add_argument('--out', type=Path, help='file for the results')
     args = parser.parse_args()
     cases = {
         name: case
@@ -205,10 +249,18 @@ def main() -> None:
     }
     if not cases:
         parser.error(f'no case contains {args.only}; there are: {", ".join(CASES)}')
-    kept = [
-        report(c, name, case) for c in args.capability for name, case in cases.items()
+    rows = [
+        row
+        for capability in args.capability
+        for name, case in cases.items()
+        for row in budget(capability, name, case)
     ]
-    sys.exit(0 if all(kept) else 1)
+    if args.out:
+        command = ' '.join(['python benchmarks/kernel_budget.py', *sys.argv[1:]])
+        report = dict(environment(), command=command, rows=rows)
+        args.out.write_text(json.dumps(report, indent=1) + '\n')
+        print(f'wrote {args.out}')
+    sys.exit(0 if all(row.get('kept', True) for row in rows) else 1)
 
 
 if __name__ == '__main__':

@@ -10,7 +10,7 @@ from pathlib import Path
 import einops
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from mmmambamixer.models.layers.drop_path import DropPath
 
@@ -43,11 +43,13 @@ def load_file(path: Path) -> types.ModuleType:
     return module
 
 
-def import_vmamba(folder: str) -> types.ModuleType:
+def import_vmamba(folder: str, device: str = 'cpu') -> types.ModuleType:
     """Import VMamba's `vmamba`; two packages that only training needs are stood in for.
 
     Args:
         folder: Their `classification/models`.
+        device: 'cpu' replaces its copies of maps by their PyTorch code, for around
+            them stands `torch.cuda.device(...)`.
     """
     layers = types.ModuleType('timm.models.layers')
     layers.DropPath = lambda rate: DropPath(rate=rate)
@@ -60,4 +62,18 @@ def import_vmamba(folder: str) -> types.ModuleType:
     sys.modules['fvcore'] = types.ModuleType('fvcore')
     sys.modules |= {'timm.models.layers': layers, 'fvcore.nn': counters}
     sys.path.insert(0, folder)
-    return __import__('vmamba')
+    vmamba = __import__('vmamba')
+    if device == 'cpu':
+        maps = sys.modules['csm_triton']
+        vmamba.cross_scan_fn = _applied(maps.CrossScanF)
+        vmamba.cross_merge_fn = _applied(maps.CrossMergeF)
+    return vmamba
+
+
+def _applied(function: type[torch.autograd.Function]) -> Callable:
+    """Return a function of theirs, channels first, as it may be called on GPU."""
+
+    def call(x: Tensor, one_by_one: bool = False, scans: int = 0, **others) -> Tensor:
+        return function.apply(x, True, True, one_by_one, scans)
+
+    return call

@@ -2,13 +2,13 @@
 
     python benchmarks/plots.py
 
-Reads results/scan_cpu.json, scan_limits_cpu.json, swin_cpu.json and, where they are,
-scan_gpu.json and cross_scan_gpu.json. Writes plots to resources/ and, in docs/speed.md,
-what stands between `<!-- table: NAME -->` and `<!-- end -->`.
+Reads the files in results/ that there are. Writes plots to resources/ and, in
+docs/speed.md, what stands between `<!-- table: NAME -->` and `<!-- end -->`.
 """
 
 import json
 import re
+import statistics
 from pathlib import Path
 
 import goals
@@ -128,10 +128,13 @@ def conditions(report: dict) -> str:
     where = report['machine'] if device == 'cpu' else device['name']
     threads = f', {report["threads"]} threads' if 'threads' in report else ''
     text = (
-        f'`{report["command"]}` on {where}{threads}, torch {versions["torch"]}, commit '
-        f'{report["commit"]}, {report["date"]}; load average {report["load_before"]} '
-        f'before, {report["load_after"]} after.'
+        f'`{report["command"]}` on {where}{threads}, torch {versions["torch"]}, triton '
+        f'{versions["triton"]}, commit {report["commit"]}, {report["date"]}'
     )
+    if 'load_before' in report:
+        before, after = report['load_before'], report['load_after']
+        text += f'; load average {before} before, {after} after'
+    text += '.'
     absent = ''.join(
         f'- absent: {name}: {reason}\n'
         for name, reason in report.get('absent', {}).items()
@@ -201,36 +204,82 @@ def model_bars(report: dict, path: Path) -> None:
     plt.close(figure)
 
 
+def limits_gpu_table(report: dict) -> Table:
+    """Return times and shares of the hardware's rates, by shape."""
+    table = [['shape', 'mode', 'time', 'bounding unit alone', 'share', 'repeats']]
+    for row in report['rows']:
+        cells = ['wrong', '', '']
+        if 'share' in row:
+            least = f'{1e3 * row["least_seconds"]:.3g} ms'
+            cells = [milliseconds(row), least, f'{100 * row["share"]:.0f} %']
+        repeats = 'yes' if row['repeats'] else 'no'
+        table.append([row['shape'], row['mode'], *cells, repeats])
+    return table
+
+
+def training_table(report: dict) -> Table:
+    table = [['ops', 'ms a step', 'over ours']]
+    for name, times in report['seconds'].items():
+        ratio = f'{report["ratio_to_compiled"][name]:.2f} x'
+        table.append([name, f'{1e3 * statistics.median(times):.1f}', ratio])
+    return table
+
+
+def budget_table(report: dict) -> Table:
+    """Return registers and instructions of the kernels that have a limit."""
+    table = [['kernel', 'GPU', 'registers', 'instructions', 'limit']]
+    for row in report['rows']:
+        if 'cost' in row:
+            gpu = f'sm_{row["capability"]}'
+            numbers = row['registers'], row['cost'], row['limit']
+            table.append([f'{row["case"]}, {row["kernel"]}', gpu, *map(str, numbers)])
+    return table
+
+
+SCANS = {
+    'scan on CPU': 'scan_cpu',
+    'scan on GPU': 'scan_gpu',
+    'scan on GPU, even steps': 'scan_gpu_even',
+    'scan on GPU, batch 1': 'scan_gpu_one',
+    '2-D scan on GPU': 'cross_scan_gpu',
+}
+"""Files with a table for each mode."""
+
+OTHERS = {
+    'limits on CPU': ('scan_limits_cpu', limits_table, 1),
+    'limits on CPU with AVX2': ('scan_limits_cpu_avx2', limits_table, 1),
+    'networks on CPU': ('swin_cpu', swin_table, 1),
+    'shares on CPU': ('swin_cpu', shares_table, 1),
+    'limits on GPU': ('gpu_limits', limits_gpu_table, 2),
+    'training on GPU': ('vim2_train_gpu', training_table, 1),
+    'instructions on GPU': ('kernel_budget', budget_table, 2),
+}
+"""Files with one table: what makes it, and how many of its columns are texts."""
+
+
 def tables() -> dict[str, str]:
     """Return all tables by name."""
-    scan, limits, swin = (read(f'{x}_cpu') for x in ('scan', 'scan_limits', 'swin'))
-    avx2 = read('scan_limits_cpu_avx2')
-    measured = {
-        'scan on CPU': scan,
-        'scan on GPU': read('scan_gpu'),
-        '2-D scan on GPU': read('cross_scan_gpu'),
-        'limits on CPU': limits,
-        'limits on CPU with AVX2': avx2,
-        'networks on CPU': swin,
-    }
-    found = {'goals': NOT_MEASURED}
-    if scan and limits:
-        # kernels of any instruction set take the same memory: the latest file counts
-        latest = max((x for x in (limits, avx2) if x), key=lambda x: x['date'])
-        found['goals'] = markdown(
-            goals.table(scan, limits | dict(memory=latest['memory'])), 2
-        )
-    for name, report in measured.items():
+    names = {**SCANS, **{name: file for name, (file, *_) in OTHERS.items()}}
+    reports = {file: read(file) for file in names.values()}
+    found = {}
+    for name, file in names.items():
+        report = reports[file]
         found[f'{name}, conditions'] = conditions(report) if report else NOT_MEASURED
+    for name, file in SCANS.items():
         for mode in MODES:
-            known = report and mode in report.get('geometric_means', {})
+            report = reports[file]
+            known = report and mode in report['geometric_means']
             text = markdown(scan_table(report, mode)) if known else NOT_MEASURED
             found[f'{name}, {mode}'] = text
-    for name in ('limits on CPU', 'limits on CPU with AVX2'):
-        report = measured[name]
-        found[name] = markdown(limits_table(report)) if report else NOT_MEASURED
-    found['networks on CPU'] = markdown(swin_table(swin)) if swin else NOT_MEASURED
-    found['shares on CPU'] = markdown(shares_table(swin)) if swin else NOT_MEASURED
+    for name, (file, make, texts) in OTHERS.items():
+        report = reports[file]
+        found[name] = markdown(make(report), texts) if report else NOT_MEASURED
+    # kernels of any instruction set take the same memory: the latest file counts
+    limits = [reports[x] for x in ('scan_limits_cpu', 'scan_limits_cpu_avx2')]
+    latest = max((x for x in limits if x), key=lambda x: x['date'], default=None)
+    reports['scan_limits_memory'] = latest
+    found['goals on CPU'] = markdown(goals.table(goals.CPU_GOALS, reports), 2)
+    found['goals on GPU'] = markdown(goals.table(goals.GPU_GOALS, reports), 2)
     return found
 
 

@@ -96,24 +96,20 @@ def _minor(version: str) -> list[str]:
 BINARY_ERROR = load_binary()
 
 
-def register(name: str, reference: Callable, gpu: str | None) -> None:
+def register(name: str, reference: Callable, gpu: str) -> None:
     """Register what runs op `name`: the reference without the binary, Triton on GPU.
 
     Args:
         name: Name of an op whose schema this file defines.
         reference: Plain PyTorch function with the signature of the schema.
         gpu: Function of the op folder's `gpu` module with the same signature, written
-            `folder.gpu:function`; the module is loaded at the first call. None where
-            the reference is what a GPU runs best.
+            `folder.gpu:function`; the module is loaded at the first call.
     """
     op = f'{NAMESPACE}::{name}'
     if BINARY_ERROR is not None:
-        slow = _warn_once_then(name, _without_autocast(reference, 'cpu'))
+        slow = _warn_once_then(name, _without_autocast(reference))
         torch.library.register_kernel(op, 'cpu', slow)
-    if gpu is None:
-        launch = _without_autocast(reference, 'cuda')
-    else:
-        launch = _load_then(gpu) if TRITON_FOUND else _needs_triton(name)
+    launch = _load_then(gpu) if TRITON_FOUND else _needs_triton(name)
     torch.library.register_kernel(op, 'cuda', launch)
     # Under autocast the ops take their inputs as they come: 16-bit in, fp32 state.
     for key in ('AutocastCPU', 'AutocastCUDA'):
@@ -164,10 +160,10 @@ def _warn_once_then(name: str, reference: Callable) -> Callable:
     return run
 
 
-def _without_autocast(function: Callable, device_type: str) -> Callable:
+def _without_autocast(function: Callable) -> Callable:
     # Inside an op the dtypes are decided; autocast would narrow a reference's products.
     def run(*args):
-        with torch.autocast(device_type, enabled=False):
+        with torch.autocast('cpu', enabled=False):
             return function(*args)
 
     return run

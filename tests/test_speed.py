@@ -3,7 +3,10 @@
 import importlib
 import json
 import math
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -157,15 +160,121 @@ def test_goals_are_judged_by_mean_or_worst(load):
     goals = load('goals')
 
     def verdict(at_least, worst, *values):
-        goal = goals.Goal('', '', 2, 4, 'x', lambda *_: list(values), at_least, worst)
-        return goals.judge(goal, {}, {})
+        goal = goals.Goal('', '', 2, 4, 'x', lambda _: list(values), at_least, worst)
+        return goals.judge(goal, {})
 
     assert verdict(True, False, 2, 8) == ('4x (2 .. 8)', 'stretch')
     assert verdict(True, True, 2, 8) == ('2x (2 .. 8)', 'must')
     assert verdict(True, False, 1, 2)[1] == 'missed'
-    less = goals.Goal('', '', 4, 2, '', lambda *_: [1, 9], False)
-    assert goals.judge(less, {}, {}) == ('3 (1 .. 9)', 'must')
+    less = goals.Goal('', '', 4, 2, '', lambda _: [1, 9], False)
+    assert goals.judge(less, {}) == ('3 (1 .. 9)', 'must')
     assert verdict(True, False) == ('not measured', '')
+
+
+def test_goals_on_gpu_are_read_from_the_files(load):
+    goals, sides = load('goals'), ('mmmambamixer', 'VMamba SS2D.forward_core')
+    both = [dict(shape='token 1', mode='forward+backward', provider=x) for x in sides]
+    both[0] |= dict(ratio=1.0, saved_mib=1.0, peak_mib=3.0)
+    both[1] |= dict(ratio=3.0, saved_mib=4.0, peak_mib=6.0)
+    rates = [
+        dict(shape='token 1', mode='forward', share=0.6, repeats=True),
+        dict(shape='token 4', mode='forward', share=0.1, repeats=False),
+    ]
+    names = ('scan_gpu', 'scan_gpu_even', 'scan_gpu_one', 'kernel_budget')
+    reports = dict.fromkeys(names) | dict(
+        cross_scan_gpu=dict(rows=both),
+        gpu_limits=dict(rows=rates),
+        vim2_train_gpu=dict(
+            ratio_to_compiled={
+                'compiled': 1.0,
+                'mamba_ssm selective_scan_fn, csm_triton': 2.5,
+            }
+        ),
+    )
+    found = {
+        (row[0], row[1].split(':')[0].split(' (')[0]): row[4:]
+        for row in goals.table(goals.GPU_GOALS, reports)[1:]
+    }
+    assert found['G1', 'forward'] == ['not measured', '']
+    assert found['G5', '2-D core, forward + backward'] == ['3x (3 .. 3)', 'must']
+    assert found['G6', 'forward'] == ['0.6 (0.6 .. 0.6)', 'must']
+    kept = '2-D core'
+    assert found['G11', kept] == ['0.5x (0.5 .. 0.5)', 'missed']  # the peak comes last
+    assert found['G12', 'training step of ViM2-T'] == ['2.5x (2.5 .. 2.5)', 'must']
+    repeats = found['G14', 'the same bits in 20 runs, share of shapes']
+    assert repeats == ['0 (0 .. 1)', 'missed']
+
+
+def test_rates_and_repeats_are_measured_in_the_interpreter(tmp_path):
+    path = tmp_path / 'r.json'
+    command = [sys.executable, str(ROOT / 'benchmarks' / 'gpu_limits.py'), '--quick']
+    command += ['--device', 'cpu', '--dtype', 'float32', '--out', str(path)]
+    environment = os.environ | dict(TRITON_INTERPRET='1')
+    run = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    report = json.loads(path.read_text())
+    assert report['rates'].keys() == {'exponentials', 'instructions'}
+    for row in report['rows']:
+        assert row['repeats'] and not row['wrong']
+        assert row['share'] == pytest.approx(
+            row['least_seconds'] / row['seconds'], rel=1e-3
+        )
+
+
+def test_what_does_not_repeat_is_found(load):
+    pytest.importorskip('triton')
+    limits, calls = load('gpu_limits'), iter(range(9))
+    assert limits.repeats(lambda: torch.ones(2), 3)
+    assert not limits.repeats(lambda: (torch.ones(1), torch.tensor(next(calls))), 3)
+
+
+def test_scans_between_copies_are_the_cross_scan(load):
+    vim2, ops = load('vim2'), load('vim2').ops
+
+    def copy(x, one_by_one):
+        if not one_by_one:
+            x = x[:, None].expand(-1, 4, -1, -1, -1)
+        rows, columns = x[:, ::2].flatten(3), x[:, 1::2].mT.flatten(3)
+        pairs = rows[:, 0], columns[:, 0], rows[:, 1].flip(-1), columns[:, 1].flip(-1)
+        return torch.stack(pairs, 1)
+
+    def merge(y):
+        h, w = y.shape[-2:]
+        y = y.flatten(3)
+        y = y[:, :2] + y[:, 2:].flip(-1)
+        return y[:, 0] + y[:, 1].unflatten(-1, (w, h)).mT.flatten(2)
+
+    b, g, h, w, d, n, r = 2, 4, 2, 3, 5, 2, 3
+    rest = [torch.randn(b, g, h * w, r), torch.randn(g, d, r), -torch.rand(g, d, n)]
+    rest += [*torch.randn(2, b, g, h * w, n), *torch.randn(2, g, d)]
+    cross = vim2.between_copies(ops.selective_scan_reference, copy, merge)
+    size = dict(routes=ops.CROSS, height=h, width=w)
+    for u in (torch.randn(b, h * w, d), torch.randn(b, g, h * w, d)):
+        expected = ops.cross_selective_scan(u, *rest, **size)
+        torch.testing.assert_close(cross(u, *rest, **size), expected)
+    with pytest.raises(ValueError, match='VMamba scans along'):
+        cross(u, *rest, routes=ops.CROSS[::-1], height=h, width=w)
+
+
+@pytest.mark.parametrize('train', [False, True])
+def test_networks_are_timed_where_they_agree(load, tmp_path, train, monkeypatch):
+    vim2, path = load('vim2'), tmp_path / 'r.json'
+    args = ['--size', '32', '--runs', '1', '--threads', '1', '--out', str(path)]
+    args += ['--train'] * train
+    vim2.main(args)
+    report = json.loads(path.read_text())
+    assert report['train'] is train
+    assert report['seconds'].keys() == report['ratio_to_compiled'].keys()
+    assert all(report['ratio_to_compiled'][x] > 0 for x in ('compiled', 'reference'))
+
+    def wrong(*args, **size):
+        return vim2.ops.cross_selective_scan(*args, **size).sin()
+
+    monkeypatch.setattr(
+        vim2, 'find', lambda _: {'sine': (wrong, vim2.ops.weighted_sum)}
+    )
+    with pytest.raises(SystemExit, match=r'sine differs by .*: no times'):
+        vim2.main(args)
 
 
 def test_the_page_has_only_tables_that_are_written(load):

@@ -2,15 +2,21 @@
 
 Maps are read and written in place: a route is only an order of visit. Every scan
 writes its own `y` (and its own `du` of a shared `u`), and one sum over the scans
-merges them, in a fixed order. The low-rank step sizes are expanded by one batched
-matrix product, and their gradients come from two: the rank grows with the width of the
-model, and a GEMM of any rank is far cheaper than its products inside the scan.
+merges them, in a fixed order. Forward the kernel expands step sizes of a low rank
+itself, in registers: the step sizes of all channels would take four times the memory of
+the map in fp32. Those of a higher rank are expanded by a batched matrix product, as
+are all backward, where the registers are full; their gradients come from two products.
 """
 
 import torch
+import torch.nn.functional as F
+from torch import Tensor
 
-from ..selective_scan.gpu_scan import scan_backward, scan_forward
+from ..selective_scan.gpu_scan import LowRank, scan_backward, scan_forward
 from ..selective_scan.reference import state_dtype
+
+MAX_RANK = 16
+"""The highest rank that the forward expands: its exponentials leave room for it."""
 
 
 def forward(u, dt, dt_weight, A, B, C, D, dt_bias, routes, height, width, interval):
@@ -18,7 +24,7 @@ def forward(u, dt, dt_weight, A, B, C, D, dt_bias, routes, height, width, interv
     (b, g, l), (d, n) = B.shape[:3], A.shape[1:]
     chunks = -(-l // interval) if interval else 0
     work = state_dtype(u)
-    delta = _matmul(dt.to(work), dt_weight.to(work).mT)  # (b, g, l, d)
+    delta = step_sizes(dt.to(work), dt_weight.to(work), n)
     y = u.new_empty(b, g, l, d, dtype=work)
     states = u.new_empty(b, g, chunks, n, d, dtype=work)
     scan_forward(
@@ -51,6 +57,15 @@ def backward(
     dB, dC = (grad.to(x.dtype).contiguous() for grad, x in ((dB, B), (dC, C)))
     dD, dbias = (states.new_empty(0) if t is None else t for t in (dD, dbias))
     return du, ddt, ddt_weight, dA, dB, dC, dD, dbias
+
+
+def step_sizes(dt: Tensor, weight: Tensor, n: int) -> Tensor | LowRank:
+    """Return what the forward reads: `(b, g, l, d)`, or factors of low rank."""
+    r = weight.shape[-1]
+    if r > MAX_RANK or n % 4:  # rows of other lengths are not aligned
+        return _matmul(dt, weight.mT)
+    padding = (0, -r % 4)
+    return LowRank(F.pad(dt, padding), F.pad(weight, padding))
 
 
 def _matmul(x, y):

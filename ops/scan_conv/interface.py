@@ -94,5 +94,5 @@ torch.library.register_fake(OP, _fake)
 torch.library.register_fake(OP_BACKWARD, _fake_backward)
 torch.library.register_autograd(OP, _backward, setup_context=_setup_context)
 torch.library.register_autograd(OP_BACKWARD, _no_double_backward)
-register('scan_conv', scan_conv_reference, None)  # PyTorch's own ops on GPU
-register('scan_conv_backward', scan_conv_backward_reference, None)
+register('scan_conv', scan_conv_reference, 'scan_conv.gpu:forward')
+register('scan_conv_backward', scan_conv_backward_reference, 'scan_conv.gpu:backward')

@@ -1,4 +1,4 @@
-"""Scan convolution in plain PyTorch: the truth, and the ops on GPU.
+"""Scan convolution in plain PyTorch: the truth.
 
 One filter for all features is a convolution of PyTorch; one for each feature is a sum
 of shifted products, in fp32 or fp64.

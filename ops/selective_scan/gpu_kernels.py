@@ -10,7 +10,8 @@ from last to first: it runs a chunk once from the state that the forward kept, n
 the state before every window in a scratch buffer (which stays in the cache), then
 takes the windows from last to first, with the states of one window in registers.
 
-B and C lie side by side, so that one address serves both. For the sums of dB and dC
+B and C, and step sizes of low rank, lie side by side, so that one address serves all of
+them. For the sums of dB and dC
 over channels the lanes of the backward keep their states in turned orders, see
 `turn_of`: lanes then exchange halves of a list without choosing which.
 
@@ -26,22 +27,25 @@ from .gpu_steps import (
     advance,
     decays_of,
     earlier_visit,
+    expand,
     exponents,
     fours,
     load_each,
     load_row,
+    load_shifted,
+    load_window,
     parameter,
     place,
     retreat,
     route_of,
     rows,
+    step_sizes,
     store_each,
     store_sums,
     stride_of,
     turn_of,
     visit,
     visits,
-    window_inputs,
     zeros,
 )
 
@@ -52,8 +56,9 @@ LN_2 = tl.constexpr(0.6931471805599453)
 def forward_kernel(
     u,
     delta,
+    dt_weight,
     A,
-    BC,
+    matrices,
     D,
     bias,
     y,
@@ -65,6 +70,7 @@ def forward_kernel(
     g,
     d,
     N: tl.constexpr,
+    RANK: tl.constexpr,
     SOFTPLUS: tl.constexpr,
     INTERVAL: tl.constexpr,
     WINDOW: tl.constexpr,
@@ -77,13 +83,18 @@ def forward_kernel(
     stride = stride_of(route, height, width)
     steps = tl.where(real, l, 0)  # of each lane
 
-    u_row, delta_row = rows(u, b, k, channel), rows(delta, b, k, channel)
-    y_row = rows(y, b, k, channel)
-    BC += (b * g + k) * l * 2 * N
-    B, C = fours(BC, 0, N), fours(BC + N, 0, N)
+    u_row, y_row = rows(u, b, k, channel), rows(y, b, k, channel)
+    WIDTH: tl.constexpr = 2 * N + RANK
+    matrices += (b * g + k) * l * WIDTH
+    B, C = fours(matrices, 0, N), fours(matrices + N, 0, N)
     BC_stride = tl.full(
-        (), 2 * N * (BC.dtype.element_ty.primitive_bitwidth // 8), tl.int32
+        (), WIDTH * (matrices.dtype.element_ty.primitive_bitwidth // 8), tl.int32
     )
+    if RANK:
+        low = fours(matrices + 2 * N, 0, RANK)
+        weights = load_each(dt_weight + row * RANK, 1, 0, real, RANK, WORK)
+    else:
+        delta_row = rows(delta, b, k, channel)
     shift, skip = parameter(bias, row, WORK), parameter(D, row, WORK)
     a = exponents(A + row * N, 0, N, WORK)
 
@@ -102,10 +113,12 @@ def forward_kernel(
 
         for start in range(first, tl.minimum(first + chunk_steps, l), WINDOW):
             at, next_at = visits(next_at, stride, l - 1, route, WINDOW)
-            x, step, _ = window_inputs(
-                *(u_row, u.l, delta_row, delta.l, shift),
-                *(steps - start, at, SOFTPLUS, WINDOW, WORK),
-            )
+            x = load_window(u_row, u.l, at, WINDOW, WORK)
+            if RANK:
+                raw = expand(low, BC_stride, weights, shift, at, RANK, WINDOW)
+            else:
+                raw = load_shifted(delta_row, delta.l, shift, at, WINDOW, WORK)
+            step, _ = step_sizes(raw, steps - start, SOFTPLUS, WINDOW)
             for j in tl.static_range(WINDOW):
                 b_t = load_row(B, at[j], BC_stride, N)
                 c_t = load_row(C, at[j], BC_stride, N)
@@ -196,10 +209,9 @@ def backward_kernel(
             start = first + w * WINDOW
             store_each(scratch + w * N * WARP, WARP, 0, h, True, N)
             at, next_at = visits(next_at, stride, l - 1, route, WINDOW)
-            x, step, _ = window_inputs(
-                *(u_row, u.l, delta_row, delta.l, shift),
-                *(steps - start, at, SOFTPLUS, WINDOW, WORK),
-            )
+            x = load_window(u_row, u.l, at, WINDOW, WORK)
+            raw = load_shifted(delta_row, delta.l, shift, at, WINDOW, WORK)
+            step, _ = step_sizes(raw, steps - start, SOFTPLUS, WINDOW)
             for j in tl.static_range(WINDOW):
                 b_t = load_row(B, at[j], BC_stride, N)
                 h = advance(h, decays_of(a, step[j], N), step[j] * x[j], b_t, N)
@@ -211,10 +223,9 @@ def backward_kernel(
             start = first + w * WINDOW
             at, _ = visits(window_at, stride, l - 1, route, WINDOW)
             window_at = earlier_visit(window_at, window_stride, l - 1)
-            x, step, slope = window_inputs(
-                *(u_row, u.l, delta_row, delta.l, shift),
-                *(steps - start, at, SOFTPLUS, WINDOW, WORK),
-            )
+            x = load_window(u_row, u.l, at, WINDOW, WORK)
+            raw = load_shifted(delta_row, delta.l, shift, at, WINDOW, WORK)
+            step, slope = step_sizes(raw, steps - start, SOFTPLUS, WINDOW)
             h = load_each(scratch + w * N * WARP, WARP, 0, True, N, WORK)
             kept, decays = h, ()  # states around each step and decays, N for each
             for j in tl.static_range(WINDOW):

@@ -22,6 +22,16 @@ MAX_STEPS = 2**30  # so that the sum of two positions is an int32
 MAX_ROUTES = 31  # routes travel as two bits each of one int64
 
 
+class LowRank(NamedTuple):
+    """Step sizes `dt weight^T` that the kernel expands; the rank is a multiple of 4.
+
+    `dt` is `(b, g, l, r)`, `weight` `(g, d, r)` in the dtype of the state.
+    """
+
+    dt: Tensor
+    weight: Tensor
+
+
 class Sequences(NamedTuple):
     """A tensor over (batch, scan, position, channel): its memory and strides.
 
@@ -37,7 +47,7 @@ class Sequences(NamedTuple):
 
 def scan_forward(
     u: Tensor,
-    delta: Tensor,
+    delta: Tensor | LowRank,
     A: Tensor,
     B: Tensor,
     C: Tensor,
@@ -57,23 +67,28 @@ def scan_forward(
 
     Without `routes`, all scans visit the rows of the map one after another.
     `u`, `delta`, `y` are `(b, g, l, d)`, `B` and `C` `(b, g, l, n)`, all with any
-    strides; `A` `(g, d, n)`, `D` and `bias` `(g, d)`; `last_state` `(b, g, d, n)` and
-    `states` `(b, g, chunks, n, d)` contiguous, in the dtype of the state.
+    strides; instead of `delta` there may be what the kernel makes it from; `A`
+    `(g, d, n)`, `D` and `bias` `(g, d)`; `last_state` `(b, g, d, n)` and `states`
+    `(b, g, chunks, n, d)` contiguous, in the dtype of the state.
     """
     _check_steps(height * width)
     (b, g, _, d), n = u.shape, A.shape[-1]
+    low = delta if isinstance(delta, LowRank) else None
     with torch.cuda.device_of(u):
         _launch(
             forward_kernel,
             b * g * triton.cdiv(d, BLOCK),
-            *map(_sequences, (u, delta)),
+            _sequences(u),
+            None if low else _sequences(delta),
+            low and low.weight.contiguous(),
             A.contiguous(),
-            _matrices(B, C, states.dtype),
+            _matrices(states.dtype, B, C, *([low.dt] if low else [])),
             *map(_contiguous, (D, bias)),
             _sequences(y),
             *(last_state, states),
             *(_pack(routes), height, width, g, d),
             N=n,
+            RANK=low.weight.shape[-1] if low else 0,
             SOFTPLUS=softplus,
             INTERVAL=_checked(interval) if interval else 0,
             WINDOW=FORWARD_WINDOW,
@@ -125,7 +140,7 @@ def scan_backward(
             _contiguous(dlast_state),
             *map(_sequences, (u, delta)),
             A.contiguous(),
-            _matrices(B, C, states.dtype),
+            _matrices(states.dtype, B, C),
             *map(_contiguous, (D, bias)),
             *(states, scratch),
             *map(_sequences, (du, ddelta)),
@@ -157,9 +172,9 @@ def _contiguous(x: Tensor | None) -> Tensor | None:
     return None if x is None else x.contiguous()
 
 
-def _matrices(B: Tensor, C: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return B and C side by side, `(b, g, l, 2 n)`: aligned rows for wide loads."""
-    return torch.cat((B.to(dtype), C.to(dtype)), dim=-1)
+def _matrices(dtype: torch.dtype, *tensors: Tensor) -> Tensor:
+    """Return B, C and dt side by side, `(b, g, l, 2 n + r)`: rows for wide loads."""
+    return torch.cat([x.to(dtype) for x in tensors], dim=-1)
 
 
 def _state_type(u: Tensor) -> tl.dtype:

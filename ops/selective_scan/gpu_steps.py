@@ -100,35 +100,50 @@ def visits(at, stride, last, route, WINDOW: tl.constexpr):
 
 
 @triton.jit
-def window_inputs(
-    u_row,
-    u_stride,
-    delta_row,
-    delta_stride,
-    shift,
-    remaining,
-    at,
-    SOFTPLUS: tl.constexpr,
-    WINDOW: tl.constexpr,
-    WORK: tl.constexpr,
-):
-    """Return u, the step size and its slope for every step of a window.
+def load_window(row, stride, at, WINDOW: tl.constexpr, WORK: tl.constexpr):
+    """Load what the channels have at every step of a window."""
+    values = ()
+    for j in tl.static_range(WINDOW):
+        values = values + (tl.load(skip_rows(row, at[j], stride)).to(WORK),)
+    return values
+
+
+@triton.jit
+def load_shifted(row, stride, shift, at, WINDOW: tl.constexpr, WORK: tl.constexpr):
+    """Load the step sizes of the channels before softplus, for a window."""
+    values = ()
+    for j in tl.static_range(WINDOW):
+        raw = tl.load(skip_rows(row, at[j], stride)).to(WORK)
+        values = values + (raw + shift,)
+    return values
+
+
+@triton.jit
+def expand(low, stride, weights, shift, at, RANK: tl.constexpr, WINDOW: tl.constexpr):
+    """Return step sizes of the channels from those of low rank, before softplus."""
+    values = ()
+    for j in tl.static_range(WINDOW):
+        dt = load_row(low, at[j], stride, RANK)
+        total = shift
+        for r in tl.static_range(RANK):
+            total += weights[r] * dt[r]
+        values = values + (total,)
+    return values
+
+
+@triton.jit
+def step_sizes(raw, remaining, SOFTPLUS: tl.constexpr, WINDOW: tl.constexpr):
+    """Return the step size and its slope for every step of a window.
 
     A step past the end has size 0, so it leaves the state as it is.
     """
-    x = ()
-    raw = ()
-    for j in tl.static_range(WINDOW):
-        x = x + (tl.load(skip_rows(u_row, at[j], u_stride)).to(WORK),)
-        delta = tl.load(skip_rows(delta_row, at[j], delta_stride))
-        raw = raw + (delta.to(WORK) + shift,)
     step = ()
     slope = ()
     for j in tl.static_range(WINDOW):
         size, derivative = _step_size(raw[j], SOFTPLUS)
         step = step + (tl.where(j < remaining, size, 0.0),)
         slope = slope + (derivative,)
-    return x, step, slope
+    return step, slope
 
 
 @triton.jit

@@ -7,10 +7,13 @@ from fuzz_cases import Case
 
 KERNELS = 'triton'
 LIBRARY = torch.library.Library('mmmambamixer', 'IMPL')
-OPS = ('selective_scan', 'cross_selective_scan', 'weighted_sum')
+OPS = ('selective_scan', 'cross_selective_scan', 'weighted_sum', 'scan_conv')
 """The ops that have Triton kernels."""
 MOST = 100
 """Programs times steps times states, about."""
+MOST_TILES = 300
+"""Of `scan_conv`: programs, which own so many STEPS and FEATURES, scans and taps."""
+STEPS, FEATURES = 16, 64
 
 
 def fits(case: Case) -> bool:
@@ -22,6 +25,9 @@ def fits(case: Case) -> bool:
         return False
     if case['op'] == 'weighted_sum':
         return True
+    if case['op'] == 'scan_conv':
+        tiles = case['b'] * -(-case['l'] // STEPS) * -(-case['d'] // FEATURES)
+        return tiles * len(case['routes']) * case['t'] <= MOST_TILES
     if case['op'] == 'selective_scan':
         scans, channels, steps = case['g'], case['c'], case['l']
         if 'dn' in (case['B'], case['C']):  # every channel has its own

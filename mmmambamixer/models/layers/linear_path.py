@@ -1,6 +1,7 @@
 """A linear map from look-back to horizon, fitted in closed form."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from .ridge import (
     CENTRES,
     SHRINKAGES,
     RidgeFit,
+    Trial,
     centre_weights,
     fit_ridge,
     penalty_grid,
@@ -33,6 +35,8 @@ class LinearPath(nn.Module):
         centre: 'mean' or 'last' value of the look-back, or 'auto': the one with the
             lower validation error, which `fit` chooses ('mean' before).
         penalties_per_decade: Values of lambda that `fit` tries for each factor of ten.
+        blocks: Parts of the train split that `fit` holds out one after another and
+            judges penalties by, as well as by val; 0 is by val alone.
         trainable: Whether training changes the weight.
 
     Attributes:
@@ -54,6 +58,7 @@ class LinearPath(nn.Module):
         variates: int | None = None,
         centre: str = 'mean',
         penalties_per_decade: int = 1,
+        blocks: int = 0,
         trainable: bool = False,
     ) -> None:
         super().__init__()
@@ -62,10 +67,13 @@ class LinearPath(nn.Module):
         for name, size in sizes.items():
             if size is not None and size < 1:
                 raise ValueError(f'{name} is at least 1, got {size}')
+        if blocks < 0 or blocks == 1:
+            raise ValueError(f'blocks is 0 or at least 2, got {blocks}')
         if centre not in (*CENTRES, 'auto'):
             raise ValueError(f"centre is 'mean', 'last' or 'auto', got {centre!r}")
         self.look_back, self.horizon, self.variates = look_back, horizon, variates
         self.centre, self.penalties_per_decade = centre, penalties_per_decade
+        self.blocks = blocks
         shape = (
             (look_back, horizon) if variates is None else (variates, look_back, horizon)
         )
@@ -78,7 +86,7 @@ class LinearPath(nn.Module):
         return (
             f'look_back={self.look_back}, horizon={self.horizon}, '
             f'variates={self.variates}, centre={self.centre!r}, '
-            f'penalties_per_decade={self.penalties_per_decade}'
+            f'penalties_per_decade={self.penalties_per_decade}, blocks={self.blocks}'
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -139,6 +147,7 @@ class LinearPath(nn.Module):
                 centre=centre,
                 penalties=penalties,
                 shrinkages=None if self.variates is None else shrinkages,
+                blocks=self._held_out(*splits['train'], centre),
             )
             if chosen is None or fit.val_mse < chosen.val_mse:
                 chosen = fit
@@ -154,7 +163,27 @@ class LinearPath(nn.Module):
             val_windows=sum(one.windows for one in statistics['val']),
         )
 
-    def _statistics(self, split, rows, scored, sound, centre) -> list:
+    def _held_out(self, rows, scored, sound, centre) -> list[Trial]:
+        """Return a trial for each block: itself, and what does not overlap with it."""
+        windows = len(rows) - self.look_back - self.horizon + 1
+        edges = np.linspace(0, windows, self.blocks + 1).astype(int)
+        length = self.look_back + self.horizon
+        trials = []
+        for start, end in pairwise(edges):
+            block, rest = np.zeros(windows, bool), np.ones(windows, bool)
+            block[start:end] = True
+            rest[max(start - length + 1, 0) : end + length - 1] = False
+            trials.append(
+                Trial(
+                    *(
+                        self._statistics('train', rows, scored, sound, centre, part)
+                        for part in (rest, block)
+                    )
+                )
+            )
+        return trials
+
+    def _statistics(self, split, rows, scored, sound, centre, taken=None) -> list:
         rows = np.asarray(rows)
         if rows.ndim != 2 or self.variates not in (None, rows.shape[1]):
             raise ValueError(
@@ -171,6 +200,8 @@ class LinearPath(nn.Module):
         used = used_windows(
             count, variates, self.look_back, self.horizon, scored=scored, sound=sound
         )
+        if taken is not None:
+            used &= taken[:, None]
         return [
             window_statistics(
                 rows[:, variate],

@@ -6,6 +6,7 @@ Letters in shapes: n rows of a series, m variates, t look-back, h horizon, w win
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -202,6 +203,13 @@ def centre_weights(look_back: int, centre: str) -> NDArray:
     return weights
 
 
+class Trial(NamedTuple):
+    """Windows to fit a map to, and others to judge it by; sums, one a variate."""
+
+    train: Sequence[RidgeStatistics]
+    val: Sequence[RidgeStatistics]
+
+
 def fit_ridge(
     train: Sequence[RidgeStatistics],
     val: Sequence[RidgeStatistics],
@@ -210,12 +218,14 @@ def fit_ridge(
     penalties: Sequence[float] = PENALTIES,
     shrinkages: Sequence[float] | None = None,
     intercept: bool = False,
+    blocks: Sequence[Trial] = (),
 ) -> RidgeFit:
     """Fit a linear map by ridge regression; choose its penalties by validation.
 
     The shared map is `(G + lambda I)^-1 R` of the sums over all variates. The map of
     variate c is `(G_c + mu I)^-1 (R_c + mu W)`, shrunk to the shared map `W`; mu is one
-    for all variates, and infinity means the shared map.
+    for all variates, and infinity means the shared map. The penalties with the least
+    squared error over the validation windows, and those of all `blocks`, are taken.
 
     Args:
         train: Sums over the training windows, one a variate.
@@ -224,34 +234,53 @@ def fit_ridge(
         penalties: Values of lambda to choose from.
         shrinkages: Values of mu to choose from; None fits one shared map.
         intercept: Fit a bias that is not penalised, for a shared map only.
+        blocks: More trials of penalties, as blocks held out of the training windows. A
+            penalty is scaled there by the share of windows that are left.
 
     Raises:
-        ValueError: If a bias is asked for with maps a variate, if the two splits differ
-            in variates, or if one of them has no window.
+        ValueError: If a bias is asked for with maps a variate, if splits differ in
+            variates, or if one of them has no window.
 
     Reference: ordinary ridge regression; as a bar for forecasters, "linear" of
     arXiv:2205.13504 in closed form.
     """
     if shrinkages is not None and intercept:
         raise ValueError('an intercept is fitted with a shared map only')
-    if len(train) != len(val):
-        raise ValueError(
-            f'train and val have the same variates, got {len(train)} and {len(val)}'
+    trials = [Trial(train, val), *blocks]
+    for trial in trials:
+        if not len(trial.train) == len(trial.val) == len(train):
+            raise ValueError(
+                'train, val and blocks have the same variates, got '
+                f'{len(trial.train)} and {len(trial.val)} beside {len(train)}'
+            )
+    sums = [(total(one.train, 'train'), total(one.val, 'val')) for one in trials]
+    scales = [one.windows / sums[0][0].windows for one, _ in sums]
+    parts = [decomposed(one, intercept) for one, _ in sums]
+
+    def mapped(trial: int, penalty: float) -> tuple[NDArray, NDArray | None]:
+        return shared_map(parts[trial], penalty * scales[trial])
+
+    errors = {
+        penalty: sum(
+            val.squared_error(*mapped(i, penalty)) for i, (_, val) in enumerate(sums)
         )
-    train_sum, val_sum = total(train, 'train'), total(val, 'val')
-    values, vectors, cross, shift = decomposed(train_sum, intercept)
-    fits = []
-    for penalty in penalties:
-        weight = vectors @ (cross / (values + penalty)[:, None])
-        bias = None
-        if shift is not None:
-            bias = shift[1] - weight.T @ shift[0]
-        mse = val_sum.mean_squared_error(weight, bias)
-        fits.append(RidgeFit(weight, bias, centre, float(penalty), None, mse))
-    shared = min(fits, key=lambda fit: fit.val_mse)
+        for penalty in penalties
+    }
+    penalty = min(errors, key=errors.__getitem__)
+    weight, bias = mapped(0, penalty)
+    val_mse = sums[0][1].mean_squared_error(weight, bias)
     if shrinkages is None:
-        return shared
-    return shrunk_fit(train, val, shared, shrinkages)
+        return RidgeFit(weight, bias, centre, float(penalty), None, val_mse)
+    shrunk = [
+        ShrunkMaps(trial, mapped(i, penalty)[0], scales[i])
+        for i, trial in enumerate(trials)
+    ]
+    errors = {mu: sum(maps.squared_error(mu) for maps in shrunk) for mu in shrinkages}
+    shrinkage = min(errors, key=errors.__getitem__)
+    weight = shrunk[0].weights(shrinkage)
+    elements = sums[0][1].windows * weight.shape[-1]
+    val_mse = shrunk[0].squared_error(shrinkage) / elements
+    return RidgeFit(weight, None, centre, float(penalty), float(shrinkage), val_mse)
 
 
 def total(statistics: Sequence[RidgeStatistics], split: str) -> RidgeStatistics:
@@ -264,10 +293,23 @@ def total(statistics: Sequence[RidgeStatistics], split: str) -> RidgeStatistics:
     return summed
 
 
-def decomposed(
-    statistics: RidgeStatistics, intercept: bool
-) -> tuple[NDArray, NDArray, NDArray, tuple[NDArray, NDArray] | None]:
-    """Return eigenvalues, eigenvectors `Q`, `Q^T cross`, and the means for a bias."""
+class Decomposed(NamedTuple):
+    """Sums over windows, ready for any penalty.
+
+    Args:
+        values: Eigenvalues of the products of inputs, `(t,)`.
+        vectors: Their eigenvectors Q, `(t, t)`.
+        cross: `Q^T R`, `(t, h)`.
+        shift: Means of inputs and targets for a bias, or None.
+    """
+
+    values: NDArray
+    vectors: NDArray
+    cross: NDArray
+    shift: tuple[NDArray, NDArray] | None
+
+
+def decomposed(statistics: RidgeStatistics, intercept: bool) -> Decomposed:
     gram, cross, shift = statistics.gram, statistics.cross, None
     if intercept:
         inputs = statistics.input_sum / statistics.windows
@@ -276,38 +318,45 @@ def decomposed(
         cross = cross - statistics.windows * np.outer(inputs, targets)
         shift = inputs, targets
     values, vectors = np.linalg.eigh((gram + gram.T) / 2)
-    return values.clip(min=0), vectors, vectors.T @ cross, shift
+    return Decomposed(values.clip(min=0), vectors, vectors.T @ cross, shift)
 
 
-def shrunk_fit(
-    train: Sequence[RidgeStatistics],
-    val: Sequence[RidgeStatistics],
-    shared: RidgeFit,
-    shrinkages: Sequence[float],
-) -> RidgeFit:
-    """Return one map a variate, shrunk to the shared one as val asks for."""
-    finite = [mu for mu in shrinkages if np.isfinite(mu)]
-    errors = dict.fromkeys(shrinkages, 0.0)
-    parts = [decomposed(one, intercept=False) for one in train]
-    pulls = [vectors.T @ shared.weight for _, vectors, _, _ in parts]
+def shared_map(part: Decomposed, penalty: float) -> tuple[NDArray, NDArray | None]:
+    """Return weight and bias of the map with a penalty."""
+    weight = part.vectors @ (part.cross / (part.values + penalty)[:, None])
+    if part.shift is None:
+        return weight, None
+    inputs, targets = part.shift
+    return weight, targets - weight.T @ inputs
 
-    def mapped(variate: int, mu: float) -> NDArray:
+
+class ShrunkMaps:
+    """Maps of the variates, shrunk to a shared one, for any mu.
+
+    Args:
+        trial: Sums to fit to and to judge by.
+        shared: The shared map, `(t, h)`.
+        scale: By which mu is multiplied.
+    """
+
+    def __init__(self, trial: Trial, shared: NDArray, scale: float) -> None:
+        self.val, self.shared, self.scale = trial.val, shared, scale
+        self.parts = [decomposed(one, intercept=False) for one in trial.train]
+
+    def weights(self, mu: float) -> NDArray:
+        """Return the maps, `(m, t, h)`."""
+        return np.stack([self._map(part, mu) for part in self.parts])
+
+    def squared_error(self, mu: float) -> float:
+        """Return the squared error over the windows to judge by."""
+        return sum(
+            val.squared_error(self._map(part, mu))
+            for val, part in zip(self.val, self.parts, strict=True)
+        )
+
+    def _map(self, part: Decomposed, mu: float) -> NDArray:
         if not np.isfinite(mu):
-            return shared.weight
-        values, vectors, cross, _ = parts[variate]
-        return vectors @ ((cross + mu * pulls[variate]) / (values + mu)[:, None])
-
-    for variate, one in enumerate(val):
-        for mu in finite:
-            errors[mu] += one.squared_error(mapped(variate, mu))
-    val_sum = total(val, 'val')
-    elements = val_sum.windows * len(val_sum.target_sum)
-    mses = {
-        mu: errors[mu] / elements if np.isfinite(mu) else shared.val_mse
-        for mu in shrinkages
-    }
-    best = min(mses, key=mses.__getitem__)
-    weight = np.stack([mapped(variate, best) for variate in range(len(train))])
-    return RidgeFit(
-        weight, None, shared.centre, shared.penalty, float(best), mses[best]
-    )
+            return self.shared
+        penalty = mu * self.scale
+        cross = part.cross + penalty * (part.vectors.T @ self.shared)
+        return part.vectors @ (cross / (part.values + penalty)[:, None])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmmambamixer.models.layers import LinearPath
+from mmmambamixer.models.layers import LinearPath, linear_path
 from mmmambamixer.models.layers.ridge import PENALTIES, penalty_grid
 
 T, H, M = 8, 3, 2
@@ -55,6 +55,32 @@ def test_a_fit_forecasts_what_is_linear(rows, centre):
     windows = torch.from_numpy(rows).float().unfold(0, T + H, 1).transpose(1, 2)
     found = path(windows[:, :T])
     torch.testing.assert_close(found, windows[:, T:], atol=2e-3, rtol=0)
+
+
+def test_blocks_of_the_train_split_do_not_overlap_with_what_they_judge(monkeypatch):
+    random = np.random.default_rng(0)
+    rows = random.normal(size=(120, M)).cumsum(0)
+    path, trials = LinearPath(**SIZES, variates=M, blocks=3), []
+    fit = linear_path.fit_ridge
+
+    def note(*args, blocks, **options):
+        trials.extend(blocks)
+        return fit(*args, blocks=blocks, **options)
+
+    monkeypatch.setattr(linear_path, 'fit_ridge', note)
+    path.fit(rows[:80], rows[60:])
+    windows = 80 - T - H + 1  # 70
+    assert [trial.val[0].windows for trial in trials] == [23, 23, 24]
+    left = [windows - 23 - 10, windows - 23 - 20, windows - 24 - 10]
+    assert [trial.train[1].windows for trial in trials] == left
+    trials.clear()
+    LinearPath(**SIZES).fit(rows[:80], rows[60:])
+    assert not trials
+    with pytest.raises(ValueError, match='blocks is 0 or at least 2, got 1'):
+        LinearPath(**SIZES, blocks=1)
+    short = LinearPath(**SIZES, blocks=4)
+    with pytest.raises(ValueError, match='the train split has no window that may be'):
+        short.fit(rows[:12], rows[60:])
 
 
 def test_more_penalties_are_tried_where_they_are_asked_for(rows):

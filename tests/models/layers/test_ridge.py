@@ -5,6 +5,7 @@ import pytest
 
 from mmmambamixer.models.layers.ridge import (
     CENTRES,
+    Trial,
     centre_weights,
     fit_ridge,
     used_windows,
@@ -154,6 +155,45 @@ def test_validation_chooses(series):
     np.testing.assert_array_equal(kept.weight[0], kept.weight[1])
 
 
+def test_blocks_choose_beside_validation(series):
+    """Errors of all trials count, each from a map that the others did not see."""
+    val = statistics(series[40:])
+    trials = [(statistics(series[:50]), val), (statistics(series[20:]), val)]
+    trials.append((statistics(series[20:]), statistics(series[:50])))
+    blocks = [Trial(*trial) for trial in trials[1:]]
+    grids = dict(penalties=(0.1, 10.0, 1e3, 1e5), shrinkages=(1.0, 1e2, 1e4, np.inf))
+    fit = fit_ridge(*trials[0], centre='mean', **grids, blocks=blocks)
+
+    def errors(name):
+        """Return the squared error of all trials for each value of a grid."""
+        first = sum(one.windows for one in trials[0][0])
+        found = []
+        for value in grids[name]:
+            total = 0
+            for train, held_out in trials:
+                scale = sum(one.windows for one in train) / first
+                chosen = dict(penalties=(fit.penalty * scale,), shrinkages=None)
+                if name == 'penalties':
+                    chosen['penalties'] = (value * scale,)
+                else:
+                    chosen['shrinkages'] = (value * scale,)
+                one = fit_ridge(train, held_out, centre='mean', **chosen)
+                total += one.val_mse * sum(part.windows for part in held_out) * H
+            found.append(total)
+        return found
+
+    assert fit.penalty == grids['penalties'][np.argmin(errors('penalties'))]
+    assert fit.shrinkage == grids['shrinkages'][np.argmin(errors('shrinkages'))]
+    alone = fit_ridge(
+        *trials[0],
+        centre='mean',
+        penalties=(fit.penalty,),
+        shrinkages=(fit.shrinkage,),
+    )
+    np.testing.assert_array_equal(fit.weight, alone.weight)
+    assert fit.val_mse == alone.val_mse
+
+
 def test_centres():
     np.testing.assert_array_equal(centre_weights(3, 'last'), [0, 0, 1])
     np.testing.assert_allclose(centre_weights(4, 'mean'), [0.25] * 4)
@@ -168,8 +208,10 @@ def test_refusals(series):
         ValueError, match='the val split has no window that may be used'
     ):
         fit_ridge(parts, none, centre='mean')
-    with pytest.raises(ValueError, match='same variates, got 3 and 2'):
+    with pytest.raises(ValueError, match='same variates, got 3 and 2 beside 3'):
         fit_ridge(parts, parts[:2], centre='mean')
+    with pytest.raises(ValueError, match='same variates, got 2 and 2 beside 3'):
+        fit_ridge(parts, parts, centre='mean', blocks=[Trial(parts[:2], parts[:2])])
     with pytest.raises(ValueError, match='an intercept is fitted with a shared map'):
         fit_ridge(parts, parts, centre='mean', shrinkages=(1,), intercept=True)
     series[4, 1] = np.nan

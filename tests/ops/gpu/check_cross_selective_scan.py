@@ -85,7 +85,10 @@ def test_maps_of_more_than_one_chunk(compare, height, width):
     compare(make_inputs(1, 2, height * width, 1), CROSS[1:3], height, width)
 
 
-@pytest.mark.parametrize(('d', 'n', 'r'), [(1, 1, 1), (33, 2, 3), (3, 16, 5)])
+@pytest.mark.parametrize(
+    ('d', 'n', 'r'),
+    [(1, 1, 1), (33, 2, 3), (3, 16, 5), (33, 4, 1), (2, 4, 16), (2, 4, 17)],
+)
 def test_sizes(compare, d, n, r):
     compare(make_inputs(1, 2, 4, d, n, r), CROSS[:2], 2, 2)
 

@@ -18,6 +18,8 @@ TARGETS = {
     'cross_selective_scan_backward': 'backward',
     'weighted_sum': 'forward',
     'weighted_sum_backward': 'backward',
+    'scan_conv': 'forward',
+    'scan_conv_backward': 'backward',
 }
 
 
@@ -91,6 +93,20 @@ def test_weighted_sum(compare):
         lambda given: ops.weighted_sum(given[:-1], given[-1]),
         lambda exact: ops.weighted_sum_reference(exact[:-1], exact[-1]),
         tensors,
+    )
+
+
+@pytest.mark.parametrize('features', [(), (3,)])
+def test_scan_conv(compare, features):
+    shapes = (2, 5, 3), (4, 2, *features), (4, *features)
+
+    def reference(exact):
+        return ops.scan_conv_reference(*exact, [int(route) for route in ops.CROSS])
+
+    compare(
+        lambda given: ops.scan_conv(*given, routes=ops.CROSS),
+        reference,
+        [torch.randn(shape) for shape in shapes],
     )
 
 

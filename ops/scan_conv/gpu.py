@@ -1,0 +1,195 @@
+"""The `scan_conv` ops in Triton: tiles of steps and features, read in any strides.
+
+A program owns a tile of one sequence, forward for all scans. Backward it adds up its
+part of the gradients of the filters, and one sum over the programs merges them: no
+atomics, so results repeat bit for bit.
+
+Axis letters: b batch, g scan, l step, d feature, t tap.
+"""
+
+from collections.abc import Sequence
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from ..selective_scan.reference import state_dtype
+
+STEPS, FEATURES = 16, 64  # of a tile
+MAX_ROUTES = 31  # routes travel as two bits each of one int64
+
+
+def forward(v: Tensor, weight: Tensor, bias: Tensor, routes: Sequence[int]) -> Tensor:
+    """Return `(b, g, l, d)` in the dtype of `v`."""
+    b, l, d = v.shape
+    y = v.new_empty(b, len(weight), l, d)
+    _launch(_forward_kernel, v, weight, routes, bias.contiguous(), y)
+    return y
+
+
+def backward(
+    dy: Tensor, v: Tensor, weight: Tensor, routes: Sequence[int]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the gradients of `v`, `weight` and `bias`."""
+    (b, l, d), (g, t) = v.shape, weight.shape[:2]
+    dv = v.new_empty(v.shape)
+    parts = b * triton.cdiv(l, STEPS)
+    if weight.dim() == 2:
+        parts *= triton.cdiv(d, FEATURES)
+    sums = weight.new_empty(parts, g, t + 1, *weight.shape[2:])  # of taps, of the bias
+    _launch(_backward_kernel, v, weight, routes, dy.contiguous(), dv, sums)
+    sums = sums.sum(0)
+    return dv, sums[:, :t].contiguous(), sums[:, t].contiguous()
+
+
+def _launch(kernel, v: Tensor, weight: Tensor, routes: Sequence[int], *tensors) -> None:
+    """Run a kernel on a flat grid of tiles; an empty sequence launches nothing."""
+    if len(routes) > MAX_ROUTES:
+        raise ValueError(
+            f'the GPU kernels take at most {MAX_ROUTES} routes, got {len(routes)}'
+        )
+    b, l, d = v.shape
+    programs = b * triton.cdiv(l, STEPS) * triton.cdiv(d, FEATURES)
+    if not programs:
+        return
+    with torch.cuda.device_of(v):
+        kernel[(programs,)](
+            *(v, *v.stride(), weight.contiguous(), *tensors),
+            *(sum(int(route) << 2 * k for k, route in enumerate(routes)), l, d),
+            G=weight.shape[0],
+            T=weight.shape[1],
+            BY_FEATURE=weight.dim() == 3,
+            WORK=tl.float64 if state_dtype(v) == torch.float64 else tl.float32,
+            STEPS=STEPS,
+            FEATURES=FEATURES,
+        )
+
+
+@triton.jit
+def _forward_kernel(
+    v,
+    v_b,
+    v_l,
+    v_d,
+    weight,
+    bias,
+    y,
+    routes,
+    l,
+    d,
+    G: tl.constexpr,
+    T: tl.constexpr,
+    BY_FEATURE: tl.constexpr,
+    WORK: tl.constexpr,
+    STEPS: tl.constexpr,
+    FEATURES: tl.constexpr,
+):
+    b, step, feature, _ = _tile(l, d, STEPS, FEATURES)
+    real = (step < l) & (feature < d)
+    v += b * v_b
+    for k in tl.static_range(G):
+        sign = _sign_of(routes, k)
+        total = tl.zeros([STEPS, FEATURES], WORK)
+        total += _filter(bias, k, feature, d, BY_FEATURE, WORK)
+        for j in tl.static_range(T):
+            x = _load(v, step - sign * j, feature, v_l, v_d, l, d, WORK)
+            tap = k * T + T - 1 - j
+            total += _filter(weight, tap, feature, d, BY_FEATURE, WORK) * x
+        tl.store(y + ((b * G + k) * l + step) * d + feature, total, mask=real)
+
+
+@triton.jit
+def _backward_kernel(
+    v,
+    v_b,
+    v_l,
+    v_d,
+    weight,
+    dy,
+    dv,
+    sums,
+    routes,
+    l,
+    d,
+    G: tl.constexpr,
+    T: tl.constexpr,
+    BY_FEATURE: tl.constexpr,
+    WORK: tl.constexpr,
+    STEPS: tl.constexpr,
+    FEATURES: tl.constexpr,
+):
+    b, step, feature, part = _tile(l, d, STEPS, FEATURES)
+    v += b * v_b
+    dv_tile = tl.zeros([STEPS, FEATURES], WORK)
+    for k in tl.static_range(G):
+        sign = _sign_of(routes, k)
+        dy_k = dy + (b * G + k) * l * d
+        own = _load(dy_k, step, feature, d, 1, l, d, WORK)
+        for j in tl.static_range(T):
+            tap = T - 1 - j
+            w = _filter(weight, k * T + tap, feature, d, BY_FEATURE, WORK)
+            dv_tile += w * _load(dy_k, step + sign * j, feature, d, 1, l, d, WORK)
+            x = _load(v, step - sign * j, feature, v_l, v_d, l, d, WORK)
+            _store_sum(sums, part, k, tap, own * x, feature, d, G, T, BY_FEATURE)
+        _store_sum(sums, part, k, T, own, feature, d, G, T, BY_FEATURE)
+    real = (step < l) & (feature < d)
+    tl.store(dv + (b * l + step) * d + feature, dv_tile, mask=real)
+
+
+@triton.jit
+def _tile(l, d, STEPS: tl.constexpr, FEATURES: tl.constexpr):
+    """Return sequence, steps, features and number of this program, in int64."""
+    program = tl.program_id(0).to(tl.int64)
+    columns, rows = tl.cdiv(d, FEATURES), tl.cdiv(l, STEPS)
+    row = program // columns
+    step = row % rows * STEPS + tl.arange(0, STEPS)[:, None]
+    feature = program % columns * FEATURES + tl.arange(0, FEATURES)[None, :]
+    return row // rows, step, feature, program
+
+
+@triton.jit
+def _sign_of(routes, k):
+    """Return 1 for a route that runs forward, -1 for one that runs backward."""
+    return 1 - ((routes >> (2 * k)) & 2)
+
+
+@triton.jit
+def _load(x, step, feature, x_l, x_d, l, d, WORK: tl.constexpr):
+    """Load a tile, 0 outside the sequence."""
+    inside = (step >= 0) & (step < l) & (feature < d)
+    return tl.load(x + step * x_l + feature * x_d, mask=inside, other=0.0).to(WORK)
+
+
+@triton.jit
+def _filter(values, row, feature, d, BY_FEATURE: tl.constexpr, WORK: tl.constexpr):
+    """Load a tap or bias: one number, or one for each feature."""
+    if BY_FEATURE:
+        value = tl.load(values + row * d + feature, mask=feature < d, other=0.0)
+    else:
+        value = tl.load(values + row)
+    return value.to(WORK)
+
+
+@triton.jit
+def _store_sum(
+    sums,
+    part,
+    k,
+    tap,
+    tile,
+    feature,
+    d,
+    G: tl.constexpr,
+    T: tl.constexpr,
+    BY_FEATURE: tl.constexpr,
+):
+    """Store the sum of a tile, over its steps or over all of it, among the others."""
+    total = tl.sum(tile, axis=0)[None, :]
+    if BY_FEATURE:
+        part = part // tl.cdiv(d, tile.shape[1])
+        row = (part * G + k) * (T + 1) + tap
+        tl.store(sums + row * d + feature, total, mask=feature < d)
+    else:
+        row = (part * G + k) * (T + 1) + tap
+        tl.store(sums + row, tl.sum(total))
