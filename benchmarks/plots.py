@@ -226,13 +226,17 @@ def training_table(report: dict) -> Table:
 
 
 def budget_table(report: dict) -> Table:
-    """Return registers and instructions of the kernels that have a limit."""
-    table = [['kernel', 'GPU', 'registers', 'instructions', 'limit']]
-    for row in report['rows']:
-        if 'cost' in row:
-            gpu = f'sm_{row["capability"]}'
-            numbers = row['registers'], row['cost'], row['limit']
-            table.append([f'{row["case"]}, {row["kernel"]}', gpu, *map(str, numbers)])
+    """Return the most instructions of each kernel that has a limit, by GPU."""
+    rows = [row for row in report['rows'] if 'cost' in row]
+    gpus = unique([row['capability'] for row in rows])
+    table = [['kernel', *(f'sm_{gpu}' for gpu in gpus), 'limit']]
+    for case, kernel in unique([(row['case'], row['kernel']) for row in rows]):
+        own = [row for row in rows if (row['case'], row['kernel']) == (case, kernel)]
+        most = [
+            max(row['cost'] for row in own if row['capability'] == gpu) for gpu in gpus
+        ]
+        cells = (f'{cost:.2f}' for cost in most)
+        table.append([f'{case}: {kernel}', *cells, str(own[0]['limit'])])
     return table
 
 
@@ -252,7 +256,7 @@ OTHERS = {
     'shares on CPU': ('swin_cpu', shares_table, 1),
     'limits on GPU': ('gpu_limits', limits_gpu_table, 2),
     'training on GPU': ('vim2_train_gpu', training_table, 1),
-    'instructions on GPU': ('kernel_budget', budget_table, 2),
+    'instructions on GPU': ('kernel_budget', budget_table, 1),
 }
 """Files with one table: what makes it, and how many of its columns are texts."""
 

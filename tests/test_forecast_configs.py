@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from mmengine.config import Config
 from shipped_configs import ROOT, StopAfterOneStep
 
@@ -91,16 +92,14 @@ def test_what_decays_is_the_model_s_own_list():
     assert options == TSM2.paramwise_cfg
 
 
-@pytest.mark.parametrize('paper', [False, True])
-@pytest.mark.parametrize('cell', ['etth1-96', 'exchange-192', 'weather-96'])
-def test_one_step_of_the_run_on_a_table_of_noise(cell, paper, tmp_path):
-    config = load(cell, paper)
+def on_noise(config: Config, tmp_path: Path, rows: int = 4000) -> Config:
+    """Give a config a table of random walks, one batch an epoch and no patience."""
     variates = config.model.variates
-    rows = np.random.default_rng(0).standard_normal((4000, variates)).cumsum(0)
-    dates = np.datetime64('2020-01-01') + np.arange(4000).astype('timedelta64[h]')
+    values = np.random.default_rng(0).standard_normal((rows, variates)).cumsum(0)
+    dates = np.datetime64('2020-01-01') + np.arange(rows).astype('timedelta64[h]')
     with open(tmp_path / 'noise.csv', 'w') as file:
         file.write('date,' + ','.join(f'v{i}' for i in range(variates)) + '\n')
-        for date, row in zip(dates, rows, strict=True):
+        for date, row in zip(dates, values, strict=True):
             file.write(f'{date},' + ','.join(f'{x:.4f}' for x in row) + '\n')
     for part in ('train', 'val', 'test'):
         dataset = config[f'{part}_dataloader'].dataset
@@ -109,8 +108,15 @@ def test_one_step_of_the_run_on_a_table_of_noise(cell, paper, tmp_path):
     config.param_scheduler = config.param_scheduler[1]
     config.param_scheduler.begin = 0
     config.work_dir = str(tmp_path / 'work')
-    config.default_hooks.checkpoint = None
     config.custom_hooks = [h for h in config.custom_hooks if 'Early' not in h.type]
+    return config
+
+
+@pytest.mark.parametrize('paper', [False, True])
+@pytest.mark.parametrize('cell', ['etth1-96', 'exchange-192', 'weather-96'])
+def test_one_step_of_the_run_on_a_table_of_noise(cell, paper, tmp_path):
+    config = on_noise(load(cell, paper), tmp_path)
+    config.default_hooks.checkpoint = None
     runner = build_runner(config)
     step = StopAfterOneStep()
     runner.register_hook(step)
@@ -119,6 +125,27 @@ def test_one_step_of_the_run_on_a_table_of_noise(cell, paper, tmp_path):
     if not paper:
         line = runner.model.linear_path.weight
         assert bool(line.any()) == (not cell.startswith('exchange'))
+
+
+@pytest.mark.parametrize('averaged', [False, True])
+def test_a_checkpoint_has_the_weight_of_its_validation(averaged, tmp_path):
+    config = on_noise(load('etth1-96'), tmp_path, rows=3200)
+    if averaged:
+        hooks = load('etth1-720').custom_hooks
+        assert 'EMAHook' in str(hooks)
+        config.custom_hooks = [h for h in hooks if 'Early' not in h.type]
+    config.train_cfg.max_epochs = 2
+    runner = build_runner(config)
+    runner.train()
+    weight = runner.model.blend.item()
+    assert 0 < weight < 1
+    (path,) = (tmp_path / 'work').glob('epoch_2.pth')
+    checkpoint = torch.load(path, weights_only=True)
+    assert checkpoint['state_dict']['blend'].item() == weight
+    if averaged:
+        assert checkpoint['ema_state_dict']['module.blend'].item() == weight
+        line = checkpoint['state_dict']['linear_path.weight']
+        torch.testing.assert_close(line, runner.model.linear_path.weight.data)
 
 
 def test_the_data_folder_is_a_variable(monkeypatch):

@@ -6,9 +6,10 @@ horizon = 720
 model = dict(
     horizon=horizon,
     mirror=True,
-    linear_path=dict(penalties_per_decade=3),
+    linear_path=dict(penalties_per_decade=3, blocks=4),
 )
 train_dataloader = dict(dataset=dict(horizon=horizon))
 val_dataloader = dict(dataset=dict(horizon=horizon))
 test_dataloader = dict(dataset=dict(horizon=horizon))
 optim_wrapper = dict(optimizer=dict(lr=5e-4))
+custom_hooks = {{_base_.longest_hooks}}

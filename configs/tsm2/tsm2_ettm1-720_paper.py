@@ -6,4 +6,4 @@ model = {{_base_.paper_model}}
 val_evaluator = [dict(type='ForecastMetric')]
 test_evaluator = [dict(type='ForecastMetric')]
 default_hooks = dict(checkpoint=dict(save_best='forecast/mse'))
-custom_hooks = {{_base_.paper_hooks}}
+custom_hooks = {{_base_.paper_longest_hooks}}

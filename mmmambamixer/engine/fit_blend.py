@@ -12,7 +12,7 @@ class FitBlendHook(Hook):
     """Set `model.blend` to the `blend/weight` of each validation.
 
     It needs `BlendMetric` in `val_evaluator`. Checkpoints saved afterwards hold the
-    weight, the best one too.
+    weight, the best one too, and those of averaged weights (`EMAHook`) likewise.
     """
 
     priority = 'LOW'  # before CheckpointHook saves the best
@@ -23,4 +23,7 @@ class FitBlendHook(Hook):
                 'FitBlendHook needs BlendMetric in val_evaluator, which gives '
                 f'blend/weight; validation gave {", ".join(metrics or {}) or "nothing"}'
             )
-        unwrapped(runner.model).blend.fill_(metrics['blend/weight'])
+        averages = (getattr(hook, 'ema_model', None) for hook in runner.hooks)
+        models = [runner.model, *(x.module for x in averages if x is not None)]
+        for model in models:
+            unwrapped(model).blend.fill_(metrics['blend/weight'])
