@@ -129,7 +129,9 @@ def test_one_step_of_the_run_on_a_table_of_noise(cell, paper, tmp_path):
 
 @pytest.mark.parametrize('averaged', [False, True])
 def test_a_checkpoint_has_the_weight_of_its_validation(averaged, tmp_path):
-    config = on_noise(load('etth1-96'), tmp_path, rows=3200)
+    config = load('etth1-96')
+    config.model.variates = 1
+    config = on_noise(config, tmp_path, rows=3200)
     if averaged:
         hooks = load('etth1-720').custom_hooks
         assert 'EMAHook' in str(hooks)

@@ -12,4 +12,5 @@ train_dataloader = dict(dataset=dict(horizon=horizon))
 val_dataloader = dict(dataset=dict(horizon=horizon))
 test_dataloader = dict(dataset=dict(horizon=horizon))
 optim_wrapper = dict(optimizer=dict(lr=5e-4))
+val_evaluator = {{_base_.longest_evaluator}}
 custom_hooks = {{_base_.longest_hooks}}

@@ -12,4 +12,5 @@ model = dict(
 train_dataloader = dict(dataset=dict(horizon=horizon))
 val_dataloader = dict(dataset=dict(horizon=horizon))
 test_dataloader = dict(dataset=dict(horizon=horizon))
+val_evaluator = {{_base_.longest_evaluator}}
 custom_hooks = {{_base_.longest_hooks}}

@@ -93,7 +93,9 @@ paper_early_stopping = {**early_stopping, 'monitor': 'forecast/mse'}
 paper_hooks = [paper_early_stopping]
 
 # What horizon 720 takes, whose validation part has few windows that do not overlap:
-# weights averaged over about an epoch, rather than those of the luckiest one.
+# weights averaged over about an epoch, rather than those of the luckiest one, and a
+# blend that is drawn to the line.
 average = dict(type='EMAHook', ema_type='ExponentialMovingAverage', momentum=0.005)
 longest_hooks = [average, *custom_hooks]
+longest_evaluator = [dict(type='ForecastMetric'), dict(type='BlendMetric', prior=0.0)]
 paper_longest_hooks = [average, paper_early_stopping]
