@@ -49,11 +49,19 @@ class Case(NamedTuple):
 
 
 def plain(
-    n: int, dtype: torch.dtype, *, l: int = 196, d: int = 64, options: bool = True
+    n: int,
+    dtype: torch.dtype,
+    *,
+    l: int = 196,
+    d: int = 64,
+    options: bool = True,
+    channels_last: bool = True,
 ):
-    """Call `selective_scan` forward and backward, channels contiguous."""
+    """Call `selective_scan` forward and backward, channels or steps contiguous."""
     work = torch.float64 if dtype == torch.float64 else torch.float32
-    u = torch.zeros(1, l, d, dtype=dtype).transpose(1, 2)
+    u = torch.zeros(1, d, l, dtype=dtype)
+    if channels_last:
+        u = u.mT.contiguous().mT
     B = torch.zeros(1, 1, l, n, dtype=dtype).transpose(2, 3)
     row = torch.zeros(d, dtype=work) if options else None
     tensors = (u, u, torch.zeros(d, n, dtype=work), B, B, row, row)
@@ -99,6 +107,11 @@ def scan_conv(dtype: torch.dtype, *, by_feature: bool) -> None:
 CASES = {
     'plain bf16, 16 states': Case(
         lambda: plain(16, torch.bfloat16), 16, dict(forward=8, backward=30)
+    ),
+    'plain bf16, 16 states, steps contiguous': Case(
+        lambda: plain(16, torch.bfloat16, channels_last=False),
+        16,
+        dict(forward=8, backward=30),
     ),
     'cross bf16, 16 states': Case(
         lambda: cross(16, [0, 1, 2, 3], 14, 14), 16, dict(forward=8, backward=30)

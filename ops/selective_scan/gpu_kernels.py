@@ -11,12 +11,14 @@ the state before every window in a scratch buffer (which stays in the cache), th
 takes the windows from last to first, with the states of one window in registers.
 
 B and C, and step sizes of low rank, lie side by side, so that one address serves all of
-them. For the sums of dB and dC
+them. Where the steps of a channel are neighbours in memory, as in mamba_ssm's layout, a
+lane takes those of a window at once. For the sums of dB and dC
 over channels the lanes of the backward keep their states in turned orders, see
 `turn_of`: lanes then exchange halves of a list without choosing which.
 
 The kernels run compiled on a GPU and, with `TRITON_INTERPRET=1`, on CPU tensors.
 """
+# ruff: noqa: RUF005, since Triton grows a tuple by + only
 
 import triton
 import triton.language as tl
@@ -32,16 +34,17 @@ from .gpu_steps import (
     fours,
     load_each,
     load_row,
-    load_shifted,
     load_window,
     parameter,
     place,
     retreat,
     route_of,
     rows,
+    shifted,
     step_sizes,
     store_each,
     store_sums,
+    store_window,
     stride_of,
     turn_of,
     visit,
@@ -71,6 +74,7 @@ def forward_kernel(
     d,
     N: tl.constexpr,
     RANK: tl.constexpr,
+    PACKED: tl.constexpr,
     SOFTPLUS: tl.constexpr,
     INTERVAL: tl.constexpr,
     WINDOW: tl.constexpr,
@@ -113,12 +117,14 @@ def forward_kernel(
 
         for start in range(first, tl.minimum(first + chunk_steps, l), WINDOW):
             at, next_at = visits(next_at, stride, l - 1, route, WINDOW)
-            x = load_window(u_row, u.l, at, WINDOW, WORK)
+            x = load_window(u_row, u.l, at, PACKED, WINDOW, WORK)
             if RANK:
                 raw = expand(low, BC_stride, weights, shift, at, RANK, WINDOW)
             else:
-                raw = load_shifted(delta_row, delta.l, shift, at, WINDOW, WORK)
+                raw = load_window(delta_row, delta.l, at, PACKED, WINDOW, WORK)
+                raw = shifted(raw, shift, WINDOW)
             step, _ = step_sizes(raw, steps - start, SOFTPLUS, WINDOW)
+            outs = ()
             for j in tl.static_range(WINDOW):
                 b_t = load_row(B, at[j], BC_stride, N)
                 c_t = load_row(C, at[j], BC_stride, N)
@@ -126,7 +132,8 @@ def forward_kernel(
                 out = skip * x[j]
                 for n in tl.static_range(N):
                     out += c_t[n] * h[n]
-                tl.store(skip_rows(y_row, at[j], y.l), out, mask=j < steps - start)
+                outs = outs + (out,)
+            store_window(y_row, y.l, at, outs, steps - start, PACKED, WINDOW)
 
     if last_state is not None:
         store_each(last_state, 1, 0, h, real, N)
@@ -157,6 +164,7 @@ def backward_kernel(
     d,
     N: tl.constexpr,
     TURNS: tl.constexpr,
+    PACKED: tl.constexpr,
     SOFTPLUS: tl.constexpr,
     INTERVAL: tl.constexpr,
     WINDOW: tl.constexpr,
@@ -209,8 +217,9 @@ def backward_kernel(
             start = first + w * WINDOW
             store_each(scratch + w * N * WARP, WARP, 0, h, True, N)
             at, next_at = visits(next_at, stride, l - 1, route, WINDOW)
-            x = load_window(u_row, u.l, at, WINDOW, WORK)
-            raw = load_shifted(delta_row, delta.l, shift, at, WINDOW, WORK)
+            x = load_window(u_row, u.l, at, PACKED, WINDOW, WORK)
+            raw = load_window(delta_row, delta.l, at, PACKED, WINDOW, WORK)
+            raw = shifted(raw, shift, WINDOW)
             step, _ = step_sizes(raw, steps - start, SOFTPLUS, WINDOW)
             for j in tl.static_range(WINDOW):
                 b_t = load_row(B, at[j], BC_stride, N)
@@ -223,8 +232,9 @@ def backward_kernel(
             start = first + w * WINDOW
             at, _ = visits(window_at, stride, l - 1, route, WINDOW)
             window_at = earlier_visit(window_at, window_stride, l - 1)
-            x = load_window(u_row, u.l, at, WINDOW, WORK)
-            raw = load_shifted(delta_row, delta.l, shift, at, WINDOW, WORK)
+            x = load_window(u_row, u.l, at, PACKED, WINDOW, WORK)
+            raw = load_window(delta_row, delta.l, at, PACKED, WINDOW, WORK)
+            raw = shifted(raw, shift, WINDOW)
             step, slope = step_sizes(raw, steps - start, SOFTPLUS, WINDOW)
             h = load_each(scratch + w * N * WARP, WARP, 0, True, N, WORK)
             kept, decays = h, ()  # states around each step and decays, N for each
@@ -234,13 +244,14 @@ def backward_kernel(
                 h = advance(h, decays_t, step[j] * x[j], b_t, N)
                 kept, decays = kept + h, decays + decays_t
 
+            dy_window = load_window(dy_row, dy.l, at, PACKED, WINDOW, WORK)
+            du_window = ()
+            ddelta_window = ()
             for j in tl.static_range(WINDOW - 1, -1, -1):
                 mask = j < steps - start
                 b_t = load_row(B, at[j], BC_stride, N)
                 c_t = load_row(C, at[j], BC_stride, N)
-                dy_t = tl.load(skip_rows(dy_row, at[j], dy.l), mask=mask, other=0.0).to(
-                    WORK
-                )
+                dy_t = tl.where(mask, dy_window[j], 0.0)
 
                 dinput, dexponent, dB_t, dC_t, dh, dA_sum = retreat(
                     *(dh, dA_sum, kept, decays, a, step[j], step[j] * x[j], dy_t),
@@ -250,8 +261,8 @@ def backward_kernel(
                 ddelta_t = (dinput * x[j] + dexponent * LN_2) * slope[j]
                 dD_sum += dy_t * x[j]
                 dbias_sum += tl.where(mask, ddelta_t, 0.0)
-                tl.store(skip_rows(du_row, at[j], du.l), du_t, mask=mask)
-                tl.store(skip_rows(ddelta_row, at[j], ddelta.l), ddelta_t, mask=mask)
+                du_window = (du_t,) + du_window
+                ddelta_window = (ddelta_t,) + ddelta_window
                 store_sums(
                     skip_rows(dBC, at[j], BC_stride),
                     dB_t + dC_t,
@@ -259,6 +270,11 @@ def backward_kernel(
                     turn,
                     TURNS,
                 )
+            remaining = steps - start
+            store_window(du_row, du.l, at, du_window, remaining, PACKED, WINDOW)
+            store_window(
+                *(ddelta_row, ddelta.l, at, ddelta_window, remaining, PACKED, WINDOW)
+            )
         tl.debug_barrier()  # scratch is read before the next chunk writes it
 
     store_each(dA + state_row, 1, turn, dA_sum, real, N)

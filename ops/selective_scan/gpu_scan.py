@@ -89,6 +89,7 @@ def scan_forward(
             *(_pack(routes), height, width, g, d),
             N=n,
             RANK=low.weight.shape[-1] if low else 0,
+            PACKED=not routes and not low and _packed(FORWARD_WINDOW, u, delta, y),
             SOFTPLUS=softplus,
             INTERVAL=_checked(interval) if interval else 0,
             WINDOW=FORWARD_WINDOW,
@@ -148,6 +149,7 @@ def scan_backward(
             *(_pack(routes), height, width, g, d),
             N=n,
             TURNS=lane_turns(n),
+            PACKED=not routes and _packed(window, dy, u, delta, du, ddelta),
             SOFTPLUS=softplus,
             INTERVAL=interval,
             WINDOW=window,
@@ -166,6 +168,17 @@ def _launch(kernel, programs: int, *args, **constants) -> None:
 def _sequences(x: Tensor) -> Sequences:
     b, g, l, d = x.stride()
     return Sequences(x, b, g, l * x.element_size(), d)
+
+
+def _packed(window: int, *tensors: Tensor) -> bool:
+    """Return whether windows of steps are aligned neighbours in all of the tensors."""
+    return all(
+        x.shape[2] % window == 0
+        and x.stride(2) == 1
+        and x.data_ptr() % 8 == 0
+        and all(x.stride(axis) % window == 0 for axis in (0, 1, 3))
+        for x in tensors
+    )
 
 
 def _contiguous(x: Tensor | None) -> Tensor | None:

@@ -100,22 +100,77 @@ def visits(at, stride, last, route, WINDOW: tl.constexpr):
 
 
 @triton.jit
-def load_window(row, stride, at, WINDOW: tl.constexpr, WORK: tl.constexpr):
-    """Load what the channels have at every step of a window."""
+def load_window(
+    row, stride, at, PACKED: tl.constexpr, WINDOW: tl.constexpr, WORK: tl.constexpr
+):
+    """Load what the channels have at every step of a window.
+
+    Where steps are neighbours in memory, `PACKED`, a lane takes several in one load:
+    lanes are far apart there, and the cache serves each by itself.
+    """
+    element: tl.constexpr = row.dtype.element_ty
+    COUNT: tl.constexpr = steps_of_word(element, PACKED, WINDOW)
     values = ()
-    for j in tl.static_range(WINDOW):
-        values = values + (tl.load(skip_rows(row, at[j], stride)).to(WORK),)
+    for first in tl.static_range(0, WINDOW, COUNT):
+        pointer = skip_rows(row, at[first], stride)
+        if COUNT == 1:
+            values = values + (tl.load(pointer).to(WORK),)
+        else:
+            word = tl.load(pointer.to(tl.pointer_type(word_type(element, COUNT))))
+            for j in tl.static_range(COUNT):
+                bits = (word >> (element.primitive_bitwidth * j)).to(bits_type(element))
+                values = values + (bits.to(element, bitcast=True).to(WORK),)
     return values
 
 
 @triton.jit
-def load_shifted(row, stride, shift, at, WINDOW: tl.constexpr, WORK: tl.constexpr):
-    """Load the step sizes of the channels before softplus, for a window."""
-    values = ()
+def store_window(
+    row, stride, at, values, remaining, PACKED: tl.constexpr, WINDOW: tl.constexpr
+):
+    """Store a value for every step of a window that remains; see `load_window`."""
+    element: tl.constexpr = row.dtype.element_ty
+    COUNT: tl.constexpr = steps_of_word(element, PACKED, WINDOW)
+    for first in tl.static_range(0, WINDOW, COUNT):
+        pointer = skip_rows(row, at[first], stride)
+        if COUNT == 1:
+            tl.store(pointer, values[first], mask=first < remaining)
+        else:
+            kind: tl.constexpr = word_type(element, COUNT)
+            word = tl.zeros(pointer.shape, kind)
+            for j in tl.static_range(COUNT):
+                bits = (
+                    values[first + j].to(element).to(bits_type(element), bitcast=True)
+                )
+                word |= bits.to(kind) << (element.primitive_bitwidth * j)
+            words = pointer.to(tl.pointer_type(kind))
+            tl.store(words, word, mask=first < remaining)
+
+
+@triton.constexpr_function
+def steps_of_word(element, packed, window):
+    """Return how many steps a lane loads or stores at once: 8 bytes at most."""
+    return min(64 // element.primitive_bitwidth, window) if packed else 1
+
+
+@triton.constexpr_function
+def word_type(element, count):
+    return {16: tl.uint16, 32: tl.uint32, 64: tl.uint64}[
+        element.primitive_bitwidth * count
+    ]
+
+
+@triton.constexpr_function
+def bits_type(element):
+    return word_type(element, 1)
+
+
+@triton.jit
+def shifted(values, shift, WINDOW: tl.constexpr):
+    """Add the bias of the step sizes to those of a window."""
+    sums = ()
     for j in tl.static_range(WINDOW):
-        raw = tl.load(skip_rows(row, at[j], stride)).to(WORK)
-        values = values + (raw + shift,)
-    return values
+        sums = sums + (values[j] + shift,)
+    return sums
 
 
 @triton.jit

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mmmambamixer.ops import selective_scan_reference
-from mmmambamixer.ops.selective_scan import gpu
+from mmmambamixer.ops.selective_scan import gpu, gpu_scan
 from mmmambamixer.ops.selective_scan.reference import state_dtype
 
 NAMES = ('u', 'delta', 'A', 'B', 'C', 'D', 'delta_bias')
@@ -74,6 +74,27 @@ def compare(device, assert_close, tolerance):
 @pytest.mark.parametrize('l', [1, 2, 31, 32, 33, 65])
 def test_lengths(compare, l):
     compare(make_inputs(1, 3, l, 2))
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16, torch.float16])
+def test_layouts_give_the_same_bits(compare, dtype):
+    """Windows of steps that are neighbours in memory are read and written at once."""
+    inputs = make_inputs(1, 2, 8, 2, dtypes=[dtype] * 3)
+    assert gpu_scan._packed(4, inputs[0].mT[:, None])
+    runs = []
+    for lay in (lambda x: x, lambda x: x.mT.contiguous().mT, shifted_by_one):
+        torch.manual_seed(1)
+        laid = [lay(x) if i < 2 else x for i, x in enumerate(inputs)]
+        runs.append(compare(laid))
+    for other in runs[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(runs[0], other, strict=True))
+
+
+def shifted_by_one(x):
+    """Return the same values where no window of them is aligned."""
+    place = x.new_empty(x.numel() + 1)[1:].view(x.shape)
+    assert not gpu_scan._packed(4, place.mT[:, None])
+    return place.copy_(x)
 
 
 @pytest.mark.parametrize('d', [1, 3, 33])
