@@ -31,7 +31,7 @@ from triton.runtime.jit import JITFunction
 
 from mmmambamixer.ops.cross_selective_scan import gpu as cross_gpu
 from mmmambamixer.ops.scan_conv import gpu as conv_gpu
-from mmmambamixer.ops.selective_scan import gpu
+from mmmambamixer.ops.selective_scan import gpu, gpu_scan
 from mmmambamixer.ops.selective_scan.gpu_scan import FORWARD_WINDOW, window_steps
 from mmmambamixer.ops.weighted_sum import gpu as sum_gpu
 
@@ -104,6 +104,15 @@ def scan_conv(dtype: torch.dtype, *, by_feature: bool) -> None:
     conv_gpu.backward(y, v, weight, [0, 1, 2, 3])
 
 
+def chunked(call: Callable[[], None]) -> None:
+    """Call an op as for few channels: chunks of the steps side by side."""
+    in_chunks, gpu_scan.in_chunks = gpu_scan.in_chunks, lambda *_: True
+    try:
+        call()
+    finally:
+        gpu_scan.in_chunks = in_chunks
+
+
 CASES = {
     'plain bf16, 16 states': Case(
         lambda: plain(16, torch.bfloat16), 16, dict(forward=8, backward=30)
@@ -129,6 +138,10 @@ CASES = {
     'plain fp32, 20 states': Case(lambda: plain(20, torch.float32)),
     'cross, own inputs, 1 scan, 1 step': Case(
         lambda: cross(1, [1], 1, 1, shared=False)
+    ),
+    'chunks, bf16, 16 states': Case(lambda: chunked(lambda: plain(16, torch.bfloat16))),
+    'chunks, cross, bf16, 16 states': Case(
+        lambda: chunked(lambda: cross(16, [0, 1, 2, 3], 14, 14))
     ),
     'weighted sum of 1': Case(lambda: weighted_sum(1, torch.float32)),
     'weighted sum of 36': Case(lambda: weighted_sum(36, torch.bfloat16)),

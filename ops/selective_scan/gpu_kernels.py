@@ -5,6 +5,10 @@ group, n state. A program is one warp and owns one block of channels of one (b, 
 channel per lane, its states in registers, steps in order. So nothing is ever summed
 by atomics, and results repeat bit for bit.
 
+Where there are too few channels to fill the GPU, a program owns a chunk of the steps: a
+first pass runs every chunk from state 0, `gpu_chunks.py` chains their ends to the state
+before each, and a second pass goes on from there; backward likewise.
+
 Steps come in windows whose loads are issued together. The backward walks the chunks
 from last to first: it runs a chunk once from the state that the forward kept, notes
 the state before every window in a scratch buffer (which stays in the cache), then
@@ -41,6 +45,7 @@ from .gpu_steps import (
     route_of,
     rows,
     shifted,
+    span,
     step_sizes,
     store_each,
     store_sums,
@@ -53,6 +58,10 @@ from .gpu_steps import (
 )
 
 LN_2 = tl.constexpr(0.6931471805599453)
+
+WHOLE, ENDS, FROM_STARTS = (tl.constexpr(i) for i in range(3))
+"""What a program does forward: all steps, or one chunk of INTERVAL steps of them, from
+state 0 to its end, or from the state that `states` has for its start."""
 
 
 @triton.jit
@@ -67,6 +76,7 @@ def forward_kernel(
     y,
     last_state,
     states,
+    sums,
     routes,
     height,
     width,
@@ -76,18 +86,22 @@ def forward_kernel(
     RANK: tl.constexpr,
     PACKED: tl.constexpr,
     SOFTPLUS: tl.constexpr,
+    PHASE: tl.constexpr,
     INTERVAL: tl.constexpr,
     WINDOW: tl.constexpr,
     WORK: tl.constexpr,
 ):
     l = height * width
-    b, k, channel, real = place(g, d)
+    program, begin, end = span(l, INTERVAL, PHASE != WHOLE)
+    b, k, channel, real = place(program, g, d)
     row = k * d + channel  # of the parameters
     route = route_of(routes, k)
     stride = stride_of(route, height, width)
     steps = tl.where(real, l, 0)  # of each lane
 
-    u_row, y_row = rows(u, b, k, channel), rows(y, b, k, channel)
+    u_row = rows(u, b, k, channel)
+    if PHASE != ENDS:
+        y_row = rows(y, b, k, channel)
     WIDTH: tl.constexpr = 2 * N + RANK
     matrices += (b * g + k) * l * WIDTH
     B, C = fours(matrices, 0, N), fours(matrices + N, 0, N)
@@ -109,9 +123,15 @@ def forward_kernel(
     next_at = zero_of(tl.arange(0, WARP))
     chunk_steps = INTERVAL if INTERVAL else tl.maximum(l, 1)
     if INTERVAL:
-        states += (b * g + k) * tl.cdiv(l, INTERVAL) * N * d + channel
-    for first in range(0, l, chunk_steps):
-        if INTERVAL:
+        chunk = (b * g + k) * tl.cdiv(l, INTERVAL) + begin // INTERVAL
+        states += chunk * N * d + channel
+    if PHASE != WHOLE:
+        next_at += visit(begin, route, height, width)
+    if PHASE == FROM_STARTS:
+        h = load_each(states, d, 0, real, N, WORK)
+    total = tl.zeros([WARP], WORK)  # of the step sizes
+    for first in range(begin, end, chunk_steps):
+        if INTERVAL and PHASE == WHOLE:
             store_each(states, d, 0, h, real, N)
             states += N * d
 
@@ -127,22 +147,29 @@ def forward_kernel(
             outs = ()
             for j in tl.static_range(WINDOW):
                 b_t = load_row(B, at[j], BC_stride, N)
-                c_t = load_row(C, at[j], BC_stride, N)
                 h = advance(h, decays_of(a, step[j], N), step[j] * x[j], b_t, N)
-                out = skip * x[j]
-                for n in tl.static_range(N):
-                    out += c_t[n] * h[n]
-                outs = outs + (out,)
-            store_window(y_row, y.l, at, outs, steps - start, PACKED, WINDOW)
+                if PHASE == ENDS:
+                    total += step[j]
+                else:
+                    c_t = load_row(C, at[j], BC_stride, N)
+                    out = skip * x[j]
+                    for n in tl.static_range(N):
+                        out += c_t[n] * h[n]
+                    outs = outs + (out,)
+            if PHASE != ENDS:
+                store_window(y_row, y.l, at, outs, steps - start, PACKED, WINDOW)
 
-    if last_state is not None:
-        store_each(last_state, 1, 0, h, real, N)
+    if PHASE == ENDS:
+        store_each(states, d, 0, h, real, N)
+        tl.store(sums + chunk * d + channel, total, mask=real)
+    elif last_state is not None:
+        store_each(last_state, 1, 0, h, real & (end >= l), N)
 
 
 @triton.jit
 def backward_kernel(
     dy,
-    dlast_state,
+    dstates,
     u,
     delta,
     A,
@@ -165,16 +192,21 @@ def backward_kernel(
     N: tl.constexpr,
     TURNS: tl.constexpr,
     PACKED: tl.constexpr,
+    CHUNKED: tl.constexpr,
     SOFTPLUS: tl.constexpr,
     INTERVAL: tl.constexpr,
     WINDOW: tl.constexpr,
     WORK: tl.constexpr,
 ):
     l = height * width
-    b, k, channel, real = place(g, d)
+    chunks = tl.cdiv(l, INTERVAL)
+    program, begin, end = span(l, INTERVAL, CHUNKED)
+    b, k, channel, real = place(program, g, d)
     row = k * d + channel  # of the parameters
-    state_row = (b * g * d + row) * N
-    program = tl.program_id(0).to(tl.int64)
+    part = b  # of the sums over the batch, and over chunks of their own
+    if CHUNKED:
+        part = b * chunks + begin // INTERVAL
+    state_row = (part * g * d + row) * N
     turn = turn_of(TURNS)
     zero = zero_of(tl.arange(0, WARP))
     route = route_of(routes, k)
@@ -193,21 +225,25 @@ def backward_kernel(
     shift, skip = parameter(bias, row, WORK), parameter(D, row, WORK)
     a = exponents(A + row * N, turn, N, WORK)
 
-    dBC += program * l * 2 * N
-    scratch += program * (INTERVAL // WINDOW) * N * WARP + tl.arange(0, WARP)
-    chunks = tl.cdiv(l, INTERVAL)
+    dBC += program.to(tl.int64) * l * 2 * N
+    scratch += tl.program_id(0).to(tl.int64) * (INTERVAL // WINDOW) * N * WARP
+    scratch += tl.arange(0, WARP)
     states += (b * g + k) * chunks * N * d + channel
 
-    if dlast_state is not None:
-        dh = load_each(dlast_state + state_row, 1, turn, real, N, WORK)
+    if CHUNKED:  # the gradients of the states after each chunk
+        dstates += ((b * g + k) * chunks + begin // INTERVAL) * N * d + channel
+        dh = load_each(dstates, d, turn, real, N, WORK)
+    elif dstates is not None:  # of the last state
+        dh = load_each(dstates + state_row, 1, turn, real, N, WORK)
     else:
         dh = zeros(N, WORK)
     dA_sum = zeros(N, WORK)
     dD_sum = tl.zeros([WARP], WORK)
     dbias_sum = tl.zeros([WARP], WORK)
 
-    for i in range(chunks):
-        chunk = chunks - 1 - i
+    last = tl.cdiv(end, INTERVAL) - 1
+    for i in range(last - begin // INTERVAL + 1):
+        chunk = last - i
         first = chunk * INTERVAL
         windows = tl.cdiv(tl.minimum(INTERVAL, l - first), WINDOW)
 
@@ -279,6 +315,6 @@ def backward_kernel(
 
     store_each(dA + state_row, 1, turn, dA_sum, real, N)
     if dD is not None:
-        tl.store(dD + b * g * d + row, dD_sum, mask=real)
+        tl.store(dD + part * g * d + row, dD_sum, mask=real)
     if dbias is not None:
-        tl.store(dbias + b * g * d + row, dbias_sum, mask=real)
+        tl.store(dbias + part * g * d + row, dbias_sum, mask=real)

@@ -13,11 +13,14 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from .gpu_kernels import backward_kernel, forward_kernel
+from .gpu_chunks import adjoint_kernel, chain_kernel
+from .gpu_kernels import ENDS, FROM_STARTS, WHOLE, backward_kernel, forward_kernel
 from .gpu_steps import WARP
 
 BLOCK = WARP.value  # channels of a program
 FORWARD_WINDOW = 4  # steps whose loads are issued together
+CHUNK = 32  # steps of a chunk, where they run side by side and no states are kept
+SCHEDULERS = 4  # of a multiprocessor
 MAX_STEPS = 2**30  # so that the sum of two positions is an int32
 MAX_ROUTES = 31  # routes travel as two bits each of one int64
 
@@ -72,29 +75,46 @@ def scan_forward(
     `(b, g, chunks, n, d)` contiguous, in the dtype of the state.
     """
     _check_steps(height * width)
-    (b, g, _, d), n = u.shape, A.shape[-1]
+    (b, g, l, d), n = u.shape, A.shape[-1]
     low = delta if isinstance(delta, LowRank) else None
+    programs = b * g * triton.cdiv(d, BLOCK)
+    sequences = (
+        _sequences(u),
+        None if low else _sequences(delta),
+        low and low.weight.contiguous(),
+        A.contiguous(),
+        _matrices(states.dtype, B, C, *([low.dt] if low else [])),
+        *map(_contiguous, (D, bias)),
+        _sequences(y),
+    )
+    size = _pack(routes), height, width, g, d
+    constants = dict(
+        N=n,
+        RANK=low.weight.shape[-1] if low else 0,
+        PACKED=not routes and not low and _packed(FORWARD_WINDOW, u, delta, y),
+        SOFTPLUS=softplus,
+        INTERVAL=_checked(interval) if interval else 0,
+        WINDOW=FORWARD_WINDOW,
+        WORK=_state_type(u),
+    )
     with torch.cuda.device_of(u):
-        _launch(
-            forward_kernel,
-            b * g * triton.cdiv(d, BLOCK),
-            _sequences(u),
-            None if low else _sequences(delta),
-            low and low.weight.contiguous(),
-            A.contiguous(),
-            _matrices(states.dtype, B, C, *([low.dt] if low else [])),
-            *map(_contiguous, (D, bias)),
-            _sequences(y),
-            *(last_state, states),
-            *(_pack(routes), height, width, g, d),
-            N=n,
-            RANK=low.weight.shape[-1] if low else 0,
-            PACKED=not routes and not low and _packed(FORWARD_WINDOW, u, delta, y),
-            SOFTPLUS=softplus,
-            INTERVAL=_checked(interval) if interval else 0,
-            WINDOW=FORWARD_WINDOW,
-            WORK=_state_type(u),
-        )
+        if not in_chunks(programs, l, u.device):
+            tensors = *sequences, last_state, states, None
+            _launch(
+                *(forward_kernel, programs, *tensors, *size),
+                PHASE=WHOLE.value,
+                **constants,
+            )
+            return
+        if not interval:
+            constants['INTERVAL'] = CHUNK
+            states = states.new_empty(b, g, triton.cdiv(l, CHUNK), n, d)
+        chunks = states.shape[2]
+        sums = states.new_empty(b, g, chunks, d)
+        call = forward_kernel, programs * chunks, *sequences, last_state, states, sums
+        _launch(*call, *size, PHASE=ENDS.value, **constants)
+        _chain(states, sums, None, A, backward=False)
+        _launch(*call, *size, PHASE=FROM_STARTS.value, **constants)
 
 
 def scan_backward(
@@ -129,34 +149,69 @@ def scan_backward(
     (b, g, l, d), n = u.shape, A.shape[-1]
     blocks, window = triton.cdiv(d, BLOCK), window_steps(n)
     interval = _checked(interval)
-    dA = states.new_empty(b, g, d, n)
-    dBC = states.new_empty(b, g, blocks, l, 2 * n)
-    dD, dbias = (None if t is None else states.new_empty(b, g, d) for t in (D, bias))
-    scratch = states.new_empty(b, g, blocks, interval // window, n, BLOCK)
+    programs, parts, dstates = b * g * blocks, b, _contiguous(dlast_state)
+    delta_sequences, A = _sequences(delta), A.contiguous()
+    BC = _matrices(states.dtype, B, C)
+    D, bias = map(_contiguous, (D, bias))
+    size = _pack(routes), height, width, g, d
+    constants = dict(
+        N=n,
+        PACKED=not routes and _packed(window, dy, u, delta, du, ddelta),
+        SOFTPLUS=softplus,
+        INTERVAL=interval,
+        WINDOW=window,
+        WORK=_state_type(u),
+    )
+    chunked = in_chunks(programs, l, u.device)
     with torch.cuda.device_of(u):
+        if chunked:
+            parts, programs = b * states.shape[2], programs * states.shape[2]
+            dstates = torch.empty_like(states)
+            sums = states.new_empty(b, g, states.shape[2], d)
+            tensors = _sequences(dy), delta_sequences, A, BC, bias, dstates, sums
+            _launch(adjoint_kernel, programs, *tensors, *size, **constants)
+            _chain(dstates, sums, _contiguous(dlast_state), A, backward=True)
+        dA = states.new_empty(parts, g, d, n)
+        dBC = states.new_empty(b, g, blocks, l, 2 * n)
+        dD, dbias = (
+            None if t is None else states.new_empty(parts, g, d) for t in (D, bias)
+        )
+        scratch = states.new_empty(programs, interval // window, n, BLOCK)
         _launch(
             backward_kernel,
-            b * g * blocks,
-            _sequences(dy),
-            _contiguous(dlast_state),
-            *map(_sequences, (u, delta)),
-            A.contiguous(),
-            _matrices(states.dtype, B, C),
-            *map(_contiguous, (D, bias)),
-            *(states, scratch),
-            *map(_sequences, (du, ddelta)),
-            *(dA, dBC, dD, dbias),
-            *(_pack(routes), height, width, g, d),
-            N=n,
+            programs,
+            *(_sequences(dy), dstates, _sequences(u), delta_sequences, A, BC, D, bias),
+            *(states, scratch, *map(_sequences, (du, ddelta)), dA, dBC, dD, dbias),
+            *size,
             TURNS=lane_turns(n),
-            PACKED=not routes and _packed(window, dy, u, delta, du, ddelta),
-            SOFTPLUS=softplus,
-            INTERVAL=interval,
-            WINDOW=window,
-            WORK=_state_type(u),
+            CHUNKED=chunked,
+            **constants,
         )
     dD, dbias = (None if t is None else t.sum(0) for t in (dD, dbias))
     return dA.sum(0), *dBC.sum(2).split(n, dim=-1), dD, dbias
+
+
+def in_chunks(programs: int, steps: int, device: torch.device) -> bool:
+    """Return whether chunks of the steps run side by side.
+
+    That takes each exponential twice, and pays where whole sequences, a warp each,
+    would leave most of the GPU idle: fewer than one for each of its schedulers.
+    """
+    if device.type != 'cuda' or steps <= 2 * CHUNK:
+        return False
+    processors = torch.cuda.get_device_properties(device).multi_processor_count
+    return programs < processors * SCHEDULERS
+
+
+def _chain(
+    states: Tensor, sums: Tensor, first: Tensor | None, A: Tensor, *, backward: bool
+) -> None:
+    b, g, chunks, n, d = states.shape
+    programs = b * g * triton.cdiv(d, BLOCK)
+    tensors = states, sums, first, A.contiguous()
+    kind = tl.float64 if states.dtype == torch.float64 else tl.float32
+    constants = dict(N=n, BACKWARD=backward, WORK=kind)
+    _launch(chain_kernel, programs, *tensors, chunks, g, d, **constants)
 
 
 def _launch(kernel, programs: int, *args, **constants) -> None:

@@ -30,13 +30,26 @@ LOG1P = tl.constexpr(
 
 
 @triton.jit
-def place(g, d):
-    """Return batch, scan and channels of this program, in int64 for addresses.
+def span(l, INTERVAL: tl.constexpr, CHUNKED: tl.constexpr):
+    """Return which channels this program has, by number, its first step and the end."""
+    program = tl.program_id(0)
+    begin = tl.full((), 0, tl.int32)
+    end = l
+    if CHUNKED:
+        chunks = tl.cdiv(l, INTERVAL)
+        begin = program % chunks * INTERVAL
+        end = tl.minimum(begin + INTERVAL, l)
+        program = program // chunks
+    return program, begin, end
+
+
+@triton.jit
+def place(program, g, d):
+    """Return batch, scan and channels of a program, in int64 for addresses.
 
     Lanes past the last channel are not `real`; they read that channel, so that loads
     need no mask.
     """
-    program = tl.program_id(0)
     blocks = tl.cdiv(d, WARP)
     scan = (program // blocks).to(tl.int64)
     first = program % blocks * WARP

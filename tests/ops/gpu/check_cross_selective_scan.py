@@ -8,6 +8,7 @@ import torch
 
 from mmmambamixer.ops import CROSS, Route, cross_selective_scan_reference
 from mmmambamixer.ops.cross_selective_scan import gpu
+from mmmambamixer.ops.selective_scan import gpu_scan
 from mmmambamixer.ops.selective_scan.gpu_scan import scan_forward
 from mmmambamixer.ops.selective_scan.reference import state_dtype
 
@@ -83,6 +84,13 @@ def test_scans(compare, routes, shared):
 @pytest.mark.parametrize(('height', 'width'), [(4, 8), (11, 3)])
 def test_maps_of_more_than_one_chunk(compare, height, width):
     compare(make_inputs(1, 2, height * width, 1), CROSS[1:3], height, width)
+
+
+@pytest.mark.parametrize('routes', [CROSS[:2], CROSS[2:]])
+def test_chunks_side_by_side(compare, monkeypatch, routes):
+    """Chunks of 32 steps along routes, with step sizes of low rank."""
+    monkeypatch.setattr(gpu_scan, 'in_chunks', lambda *_: True)
+    compare(make_inputs(1, 2, 35, 1, 4, 1), routes, 5, 7)
 
 
 @pytest.mark.parametrize(

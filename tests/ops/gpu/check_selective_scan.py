@@ -90,6 +90,28 @@ def test_layouts_give_the_same_bits(compare, dtype):
         assert all(torch.equal(a, b) for a, b in zip(runs[0], other, strict=True))
 
 
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float64, torch.bfloat16])
+def test_chunks_side_by_side(compare, device, monkeypatch, dtype):
+    """A short last chunk, two groups, a last state, more lanes than channels."""
+    monkeypatch.setattr(gpu_scan, 'in_chunks', lambda *_: True)
+    inputs = make_inputs(1, 2, 10, 2, g=2, dtypes=[dtype] * 3)
+    compare(inputs, interval=4)
+    monkeypatch.setattr(gpu_scan, 'CHUNK', 4)
+    given = on(device, inputs)
+    kept = gpu.forward(*given, True, dtype, 4)
+    free = gpu.forward(*given, True, dtype, 0)
+    assert free[2].numel() == 0
+    assert all(torch.equal(a, b) for a, b in zip(kept[:2], free[:2], strict=True))
+
+
+@pytest.mark.parametrize('options', [dict(last=False), dict(softplus=False)])
+def test_chunks_side_by_side_without_options(compare, monkeypatch, options):
+    monkeypatch.setattr(gpu_scan, 'in_chunks', lambda *_: True)
+    softplus = options.get('softplus', True)
+    inputs = make_inputs(1, 3, 12, 4, skip=False, bias=False, softplus=softplus)
+    compare(inputs, interval=4, **options)
+
+
 def shifted_by_one(x):
     """Return the same values where no window of them is aligned."""
     place = x.new_empty(x.numel() + 1)[1:].view(x.shape)
