@@ -130,6 +130,7 @@ def check(result, truth: dict, scale: float) -> None:
     assert overlap(found.masks[0], wanted) > 0.6
 
 
+@pytest.mark.slow  # trains a detector
 @pytest.mark.parametrize('scale', [1.0, 0.5, 2.0])
 def test_boxes_and_masks_of_a_padded_batch(detector, scale):
     generator = np.random.default_rng(1)
@@ -140,6 +141,7 @@ def test_boxes_and_masks_of_a_padded_batch(detector, scale):
         check(result, truth, scale)
 
 
+@pytest.mark.slow  # trains a detector
 @pytest.mark.parametrize('size', SIZES)
 def test_boxes_and_masks_of_one_image(detector, size):
     truth = sample(np.random.default_rng(2), *size)
@@ -148,6 +150,7 @@ def test_boxes_and_masks_of_one_image(detector, size):
     check(result, truth, 1.0)
 
 
+@pytest.mark.slow  # trains a detector
 @pytest.mark.parametrize('size', [(800, 1344), (1344, 800), (33, 600)])
 def test_large_and_long_images(detector, size):
     truth = sample(np.random.default_rng(3), *size)

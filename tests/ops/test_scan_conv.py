@@ -41,7 +41,7 @@ both_forms = pytest.mark.parametrize('each', [False, True], ids=['shared', 'each
 
 
 @pytest.mark.parametrize(
-    'size', [(2, 7, 5), (1, 1, 3), (3, 2, 1), (2, 33, 17), (1, 9, 1030)]
+    'size', [(2, 7, 5), (1, 1, 3), (3, 2, 1), (2, 33, 17), (1, 9, 530)]
 )
 @pytest.mark.parametrize('taps', [1, 2, 4, 5])
 def test_equals_the_reference(size, taps):
@@ -49,7 +49,7 @@ def test_equals_the_reference(size, taps):
 
 
 SIZES = [
-    *[(2, 7, 5), (1, 1, 3), (3, 2, 1), (2, 33, 17), (1, 9, 1030)],
+    *[(2, 7, 5), (1, 1, 3), (3, 2, 1), (2, 33, 17), (1, 9, 530)],
     *[(9, 7, 32), (3, 21, 32), (2, 64, 33), (70, 3, 16), (2, 130, 48)],
 ]
 

@@ -34,7 +34,7 @@ def make_inputs(
 
 @pytest.fixture
 def compare(device, assert_close, tolerance):
-    def check(inputs, routes, height, width):
+    def check(inputs, routes, height, width, interval=32):
         """Compare results and all gradients with autograd through the reference."""
         dtype, work = inputs[0].dtype, state_dtype(inputs[0])
         exact = [None if t is None else t.double().requires_grad_() for t in inputs]
@@ -48,7 +48,7 @@ def compare(device, assert_close, tolerance):
         expected = torch.autograd.grad(y, wanted, dy.double(), materialize_grads=True)
 
         given = [None if t is None else t.to(device) for t in inputs]
-        size = ([int(route) for route in routes], height, width, 32)
+        size = ([int(route) for route in routes], height, width, interval)
         result, states = gpu.forward(*given, *size)
         grads = gpu.backward(dy.to(device), *given, states, *size)
         assert result.dtype == work
@@ -88,9 +88,9 @@ def test_maps_of_more_than_one_chunk(compare, height, width):
 
 @pytest.mark.parametrize('routes', [CROSS[:2], CROSS[2:]])
 def test_chunks_side_by_side(compare, monkeypatch, routes):
-    """Chunks of 32 steps along routes, with step sizes of low rank."""
+    """Along routes, with step sizes of low rank and a short last chunk."""
     monkeypatch.setattr(gpu_scan, 'in_chunks', lambda *_: True)
-    compare(make_inputs(1, 2, 35, 1, 4, 1), routes, 5, 7)
+    compare(make_inputs(1, 2, 6, 1, 4, 1), routes, 2, 3, interval=4)
 
 
 @pytest.mark.parametrize(

@@ -71,9 +71,11 @@ def compare(device, assert_close, tolerance):
     )
 
 
-@pytest.mark.parametrize('l', [1, 2, 31, 32, 33, 65])
-def test_lengths(compare, l):
-    compare(make_inputs(1, 3, l, 2))
+@pytest.mark.parametrize(
+    ('l', 'interval'), [(1, 32), (2, 32), (33, 32), (7, 8), (8, 8), (17, 8)]
+)
+def test_lengths(compare, l, interval):
+    compare(make_inputs(1, 3, l, 2), interval=interval)
 
 
 @pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16, torch.float16])
@@ -124,14 +126,14 @@ def test_channels(compare, d):
     compare(make_inputs(2, d, 5, 4))
 
 
-@pytest.mark.parametrize('n', [1, 3, 8, 16, 20, 24, 32, 40])
+@pytest.mark.parametrize('n', [1, 3, 8, 16, 20, 32, 40])
 def test_states(compare, n):
-    compare(make_inputs(1, 2, 9, n))
+    compare(make_inputs(1, 2, 5, n))
 
 
 @pytest.mark.parametrize('g', [2, 4])
 def test_groups(compare, g):
-    compare(make_inputs(2, 4, 6, 3, g))
+    compare(make_inputs(2, 4, 3, 2, g))
 
 
 @pytest.mark.parametrize(
