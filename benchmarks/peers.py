@@ -73,7 +73,13 @@ def import_vmamba(folder: str, device: str = 'cpu') -> types.ModuleType:
 def _applied(function: type[torch.autograd.Function]) -> Callable:
     """Return a function of theirs, channels first, as it may be called on GPU."""
 
-    def call(x: Tensor, one_by_one: bool = False, scans: int = 0, **others) -> Tensor:
+    def call(
+        x: Tensor, *, one_by_one: bool = False, scans: int = 0, **layout
+    ) -> Tensor:
+        if not all(
+            layout.get(k, True) for k in ('in_channel_first', 'out_channel_first')
+        ):
+            raise ValueError(f'only maps with the channels first, got {layout}')
         return function.apply(x, True, True, one_by_one, scans)
 
     return call

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from mmengine.model import BaseModule, BaseTTAModel, is_model_wrapper
+from mmengine.runner import Runner
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor, nn
 
@@ -19,6 +20,12 @@ def unwrapped(model: nn.Module) -> nn.Module:
     while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
         model = model.module
     return model
+
+
+def averaged_models(runner: Runner) -> list[nn.Module]:
+    """Return the models in which hooks, as `EMAHook`, average the weights."""
+    found = (getattr(hook, 'ema_model', None) for hook in runner.hooks)
+    return [model for model in found if model is not None]
 
 
 def head_classes(model: nn.Module) -> dict[str, int]:

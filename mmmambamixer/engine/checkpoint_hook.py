@@ -10,6 +10,7 @@ from mmengine.logging import MessageHub
 from mmengine.runner import Runner
 
 from ..registry import HOOKS
+from .check_model import averaged_models
 from .newest import newest_complete
 from .plain_hook import PlainCheckpointHook
 from .stopped import TrainingStopped
@@ -192,8 +193,7 @@ class Later:
 
 def share_buffers(runner: Runner) -> None:
     """Give all processes the buffers of the first one, which saves."""
-    averages = (getattr(hook, 'ema_model', None) for hook in runner.hooks)
-    for model in (runner.model, *filter(None, averages)):
+    for model in (runner.model, *averaged_models(runner)):
         for buffer in model.buffers():
             broadcast(buffer)
 

@@ -4,7 +4,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from ..registry import HOOKS
-from .check_model import unwrapped
+from .check_model import averaged_models, unwrapped
 
 
 @HOOKS.register_module()
@@ -23,7 +23,5 @@ class FitBlendHook(Hook):
                 'FitBlendHook needs BlendMetric in val_evaluator, which gives '
                 f'blend/weight; validation gave {", ".join(metrics or {}) or "nothing"}'
             )
-        averages = (getattr(hook, 'ema_model', None) for hook in runner.hooks)
-        models = [runner.model, *(x.module for x in averages if x is not None)]
-        for model in models:
+        for model in (runner.model, *(x.module for x in averaged_models(runner))):
             unwrapped(model).blend.fill_(metrics['blend/weight'])

@@ -17,20 +17,18 @@ from .gpu_steps import (
     fours,
     load_each,
     load_row,
-    load_window,
     parameter,
     place,
     route_of,
     rows,
-    shifted,
     span,
-    step_sizes,
     store_each,
     stride_of,
     visit,
     visits,
     zeros,
 )
+from .gpu_windows import load_window, shifted, step_sizes
 
 
 @triton.jit

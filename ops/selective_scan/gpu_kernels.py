@@ -33,29 +33,25 @@ from .gpu_steps import (
     advance,
     decays_of,
     earlier_visit,
-    expand,
     exponents,
     fours,
     load_each,
     load_row,
-    load_window,
     parameter,
     place,
     retreat,
     route_of,
     rows,
-    shifted,
     span,
-    step_sizes,
     store_each,
     store_sums,
-    store_window,
     stride_of,
     turn_of,
     visit,
     visits,
     zeros,
 )
+from .gpu_windows import expand, load_window, shifted, step_sizes, store_window
 
 LN_2 = tl.constexpr(0.6931471805599453)
 
