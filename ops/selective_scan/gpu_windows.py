@@ -36,16 +36,19 @@ def load_window(
     lanes are far apart there, and the cache serves each by itself.
     """
     element: tl.constexpr = row.dtype.element_ty
-    COUNT: tl.constexpr = steps_of_word(element, PACKED, WINDOW)
+    BITS: tl.constexpr = element.primitive_bitwidth
+    FIT: tl.constexpr = 64 // BITS  # steps in 8 bytes, the most of one access
+    COUNT: tl.constexpr = (FIT if FIT < WINDOW else WINDOW) if PACKED else 1
+    number: tl.constexpr = tl.uint16 if BITS == 16 else tl.uint32
     values = ()
     for first in tl.static_range(0, WINDOW, COUNT):
         pointer = skip_rows(row, at[first], stride)
         if COUNT == 1:
             values = values + (tl.load(pointer).to(WORK),)
         else:
-            word = tl.load(pointer.to(tl.pointer_type(word_type(element, COUNT))))
+            word = tl.load(_words(pointer, BITS * COUNT))
             for j in tl.static_range(COUNT):
-                bits = (word >> (element.primitive_bitwidth * j)).to(bits_type(element))
+                bits = (word >> (BITS * j)).to(number)
                 values = values + (bits.to(element, bitcast=True).to(WORK),)
     return values
 
@@ -56,39 +59,28 @@ def store_window(
 ):
     """Store a value for every step of a window that remains; see `load_window`."""
     element: tl.constexpr = row.dtype.element_ty
-    COUNT: tl.constexpr = steps_of_word(element, PACKED, WINDOW)
+    BITS: tl.constexpr = element.primitive_bitwidth
+    FIT: tl.constexpr = 64 // BITS  # steps in 8 bytes, the most of one access
+    COUNT: tl.constexpr = (FIT if FIT < WINDOW else WINDOW) if PACKED else 1
+    number: tl.constexpr = tl.uint16 if BITS == 16 else tl.uint32
     for first in tl.static_range(0, WINDOW, COUNT):
         pointer = skip_rows(row, at[first], stride)
         if COUNT == 1:
             tl.store(pointer, values[first], mask=first < remaining)
         else:
-            kind: tl.constexpr = word_type(element, COUNT)
-            word = tl.zeros(pointer.shape, kind)
+            words = _words(pointer, BITS * COUNT)
+            word = tl.zeros(pointer.shape, words.dtype.element_ty)
             for j in tl.static_range(COUNT):
-                bits = (
-                    values[first + j].to(element).to(bits_type(element), bitcast=True)
-                )
-                word |= bits.to(kind) << (element.primitive_bitwidth * j)
-            words = pointer.to(tl.pointer_type(kind))
+                bits = values[first + j].to(element).to(number, bitcast=True)
+                word |= bits.to(word.dtype) << (BITS * j)
             tl.store(words, word, mask=first < remaining)
 
 
-@triton.constexpr_function
-def steps_of_word(element, packed, window):
-    """Return how many steps a lane loads or stores at once: 8 bytes at most."""
-    return min(64 // element.primitive_bitwidth, window) if packed else 1
-
-
-@triton.constexpr_function
-def word_type(element, count):
-    return {16: tl.uint16, 32: tl.uint32, 64: tl.uint64}[
-        element.primitive_bitwidth * count
-    ]
-
-
-@triton.constexpr_function
-def bits_type(element):
-    return word_type(element, 1)
+@triton.jit
+def _words(pointer, BITS: tl.constexpr):
+    """Return the pointers as those of unsigned integers of 32 or 64 bits."""
+    word: tl.constexpr = tl.uint32 if BITS == 32 else tl.uint64
+    return pointer.to(tl.pointer_type(word))
 
 
 @triton.jit
