@@ -24,8 +24,8 @@ from mmengine.registry import MODELS, init_default_scope
 from report import environment
 from torch import Tensor, nn
 
-import mmmambamixer.compat  # noqa: F401  (`mmdet::` bases)
-from mmmambamixer.engine.run_config import load_config
+import mmmambamixer.patches  # noqa: F401  (`mmdet::` bases)
+from mmmambamixer.engine.config import load_config
 
 ROOT = Path(__file__).parents[1]
 CONFIG = 'configs/detection/mask-rcnn_vim2-t_fpn_1x_coco.py'

@@ -16,9 +16,9 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from report import environment
 
-import mmmambamixer.compat  # noqa: F401  (safe checkpoints)
-from mmmambamixer.engine.model import build_model, load_weights
-from mmmambamixer.engine.run_config import load_config
+import mmmambamixer.patches  # noqa: F401  (safe checkpoints)
+from mmmambamixer.engine.build import build_model, load_weights
+from mmmambamixer.engine.config import load_config
 from mmmambamixer.registry import DATASETS
 
 RESULT = Path(__file__).parent / 'results' / 'variate_order.json'

@@ -35,7 +35,7 @@ MODELS = child(mmengine_registry.MODELS, 'mmmambamixer.models')
 DATASETS = child(mmengine_registry.DATASETS, 'mmmambamixer.datasets')
 DATA_SAMPLERS = child(mmengine_registry.DATA_SAMPLERS, 'mmmambamixer.datasets')
 METRICS = child(mmengine_registry.METRICS, 'mmmambamixer.evaluation')
-HOOKS = child(mmengine_registry.HOOKS, 'mmmambamixer.engine')
+HOOKS = child(mmengine_registry.HOOKS, 'mmmambamixer.engine', 'mmmambamixer.forecast')
 OPTIM_WRAPPER_CONSTRUCTORS = child(
     mmengine_registry.OPTIM_WRAPPER_CONSTRUCTORS, 'mmmambamixer.engine'
 )

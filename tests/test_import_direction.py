@@ -7,13 +7,27 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FRAMEWORKS = {'mmcv', 'mmdet', 'mmseg', 'mmpretrain'}
-DATA_SIDE = {
-    'mmmambamixer.models',
-    'mmmambamixer.engine',
-    'mmmambamixer.ops',
-    'triton',
-    *FRAMEWORKS,
+ROOMS = {
+    'messages': set(),
+    'wrappers': set(),
+    'registry': set(),
+    'flops': set(),
+    'datasets': {'messages', 'registry'},
+    'evaluation': {'registry'},
+    'checkpoints': {'messages', 'wrappers'},
+    'models': {'checkpoints', 'flops', 'messages', 'ops', 'registry'},
+    'analysis': {'models', 'ops'},
+    'preflight': {'checkpoints', 'messages', 'wrappers'},
+    'engine': {'checkpoints', 'messages', 'preflight', 'registry', 'wrappers'},
+    'patches': {'checkpoints', 'engine'},
+    'inference': {'engine', 'messages', 'preflight'},
+    'forecast': {
+        *('datasets', 'engine', 'messages', 'patches', 'preflight'),
+        *('registry', 'wrappers'),
+    },
 }
+"""Room of the package -> rooms that it may import: only such as stand above it here."""
+
 # part -> modules (and all below them) that its files must not import
 FORBIDDEN = {
     'ops': {'mmmambamixer', 'mmengine', *FRAMEWORKS},
@@ -24,11 +38,9 @@ FORBIDDEN = {
         'triton',
         *FRAMEWORKS,
     },
-    'mmmambamixer/models': {'mmmambamixer.engine', 'triton', *FRAMEWORKS},
-    'mmmambamixer/analysis': {'mmengine', 'mmmambamixer.engine', 'triton', *FRAMEWORKS},
-    'mmmambamixer/engine': {'mmmambamixer.models', 'mmmambamixer.ops', 'triton'},
-    'mmmambamixer/datasets': DATA_SIDE,
-    'mmmambamixer/evaluation': DATA_SIDE,
+    'mmmambamixer/models': {'triton', *FRAMEWORKS},
+    'mmmambamixer/analysis': {'mmengine', 'triton', *FRAMEWORKS},
+    'mmmambamixer/datasets': FRAMEWORKS,
     'mmmambamixer': {'ops', 'tests', 'tools', 'configs'},
 }
 
@@ -62,6 +74,34 @@ def test_a_part_imports_only_what_it_may(part):
     if not files:
         pytest.skip(f'{part} is not there')
     assert violations(files, FORBIDDEN[part]) == []
+
+
+def test_no_room_may_import_one_that_stands_below_it():
+    for place, (room, allowed) in enumerate(ROOMS.items()):
+        assert allowed - {'ops'} <= {*list(ROOMS)[:place]}, room
+
+
+@pytest.mark.parametrize('room', ROOMS)
+def test_a_room_imports_only_the_rooms_that_it_may(room):
+    path = ROOT / 'mmmambamixer' / room
+    files = path.rglob('*.py') if path.is_dir() else [path.with_suffix('.py')]
+    others = {f'mmmambamixer.{other}' for other in {*ROOMS, 'ops'} - {room}}
+    found = {
+        name.split('.')[1]
+        for file in files
+        for name in imported(file)
+        if any(name == other or name.startswith(f'{other}.') for other in others)
+    }
+    assert found <= ROOMS[room]
+
+
+def test_every_part_of_the_package_is_a_room():
+    names = {
+        path.stem
+        for path in (ROOT / 'mmmambamixer').iterdir()
+        if path.is_dir() or path.suffix == '.py'
+    }
+    assert {n for n in names if n[0] not in '_.'} - {'env', 'version'} == {*ROOMS}
 
 
 def test_the_walk_sees_relative_and_nested_imports(tmp_path, monkeypatch):

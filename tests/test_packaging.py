@@ -69,7 +69,7 @@ def test_wheel_alone_imports_and_finds_its_configs(wheel, tmp_path):
     zipfile.ZipFile(wheel).extractall(tmp_path)
     code = (
         'import sys; sys.meta_path[:] = [f for f in sys.meta_path if "Editable" not in '
-        'str(f)]; import mmmambamixer.compat, mmmambamixer.ops, mmengine.hub; '
+        'str(f)]; import mmmambamixer.patches, mmmambamixer.ops, mmengine.hub; '
         'from mmengine.config import Config; import os; '
         'mim = os.path.join(os.path.dirname(mmmambamixer.__file__), ".mim"); '
         'Config.fromfile(mim + "/configs/demo/vim2_digits.py"); '

@@ -252,7 +252,8 @@ def add(results: Results, cell: str, model: str, seed, metrics: dict, prefix: st
 
 def run_baselines(results: Results, cell: str, work_dir: Path) -> None:
     """Score repeat-last and ridge, one linear map for all variates, without seed."""
-    from mmmambamixer.engine import SafeRunner, fit_linear_path
+    from mmmambamixer.engine import SafeRunner
+    from mmmambamixer.forecast.fit_linear import fit_linear_path
 
     for model, kind in (('repeat-last', 'RepeatLast'), ('ridge', 'LinearForecaster')):
         if results.has(cell, [model], '-'):

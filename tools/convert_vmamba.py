@@ -24,9 +24,9 @@ import torch
 from torch import Tensor
 
 from mmmambamixer import ViM2
-from mmmambamixer.compat import load_local
+from mmmambamixer.checkpoints.compare import check_numbers
 from mmmambamixer.models.layers import SelectiveTokenMixer
-from mmmambamixer.state_dict import check_numbers
+from mmmambamixer.patches import load_local
 
 OLD_SPELLING = {
     r'patch_embed\.proj\.': 'patch_embed.0.',

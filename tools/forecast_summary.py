@@ -14,8 +14,9 @@ from mmengine.dataset import default_collate
 from mmengine.registry import DATASETS, METRICS, init_default_scope
 from torch.utils.data import DataLoader
 
-import mmmambamixer.compat  # noqa: F401  (registers what configs name)
-from mmmambamixer.engine.run_config import load_config, one_sentence
+import mmmambamixer.patches  # noqa: F401  (registers what configs name)
+from mmmambamixer.engine.config import load_config
+from mmmambamixer.messages import one_sentence
 from mmmambamixer.models.forecasters import RepeatLast
 
 

@@ -28,9 +28,10 @@ import numpy as np
 import torch
 from mmengine.config import Config
 
-import mmmambamixer.compat  # noqa: F401  (safe checkpoints, `mmdet::` bases)
-from mmmambamixer.engine.check_series import FORECASTING
-from mmmambamixer.engine.run_config import load_config, one_sentence, positive
+import mmmambamixer.patches  # noqa: F401  (safe checkpoints, `mmdet::` bases)
+from mmmambamixer.engine.config import load_config, positive
+from mmmambamixer.messages import one_sentence
+from mmmambamixer.preflight.series import FORECASTING
 
 TASKS = dict(mmpretrain='classification', mmdet='detection', mmseg='segmentation')
 
@@ -88,13 +89,11 @@ def score(text: str) -> float:
 
 def predict_images(args: argparse.Namespace, config: Config) -> list[str]:
     """Write the predictions of images; return lines that say so."""
-    from mmmambamixer.engine.prediction.images import find_images, result_names
-    from mmmambamixer.engine.prediction.model import load_model, predictions
+    from mmmambamixer.inference.images import find_images, result_names
+    from mmmambamixer.inference.model import load_model, predictions
 
     images = find_images(args.source, args.out)
-    task = import_module(
-        f'mmmambamixer.engine.prediction.{TASKS[config.default_scope]}'
-    )
+    task = import_module(f'mmmambamixer.inference.{TASKS[config.default_scope]}')
     model = load_model(config, args.checkpoint, args.device)
     args.out.mkdir(parents=True, exist_ok=True)
     np.random.seed(0)  # mmdet draws the shades of masks
@@ -116,7 +115,7 @@ def predict_images(args: argparse.Namespace, config: Config) -> list[str]:
 
 def predict_series(args: argparse.Namespace, config: Config) -> list[str]:
     """Write the forecast of a table; return lines that say so."""
-    from mmmambamixer.engine.prediction.forecasting import write
+    from mmmambamixer.forecast.predict import write
 
     return write(
         config,

@@ -11,27 +11,21 @@ from copy import deepcopy
 import mmengine
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import METRICS
-from mmengine.runner.checkpoint import CheckpointLoader
 
-import mmmambamixer.compat  # noqa: F401  (safe checkpoints, `mmdet::` bases)
-from mmmambamixer.engine import check_state_dict
-from mmmambamixer.engine.check_config import check_config
-from mmmambamixer.engine.check_data import check_data
-from mmmambamixer.engine.check_model import check_class_order, unwrapped
-from mmmambamixer.engine.check_series import check_trained_on
-from mmmambamixer.engine.run_config import (
+import mmmambamixer.patches  # noqa: F401  (safe checkpoints, `mmdet::` bases)
+from mmmambamixer.engine.config import (
     CLASSIFICATION,
-    build_runner,
     choose_work_dir,
     fill_dataloaders,
     load_config,
     merge_options,
-    one_sentence,
     positive,
     run_parser,
 )
-from mmmambamixer.engine.samples import UnusableSample
-from mmmambamixer.engine.start import open_data
+from mmmambamixer.engine.launch import prepare
+from mmmambamixer.messages import one_sentence
+from mmmambamixer.preflight.samples import UnusableSample
+from mmmambamixer.wrappers import unwrapped
 
 OUT_SUFFIXES = dict(
     pred=('.pkl', '.pickle'), metrics=('.json', '.yaml', '.yml', '.pkl', '.pickle')
@@ -155,20 +149,9 @@ def main() -> None:
     with one_sentence():
         check_out(args.out, args.out_item)
         config = make_config(args)
-        check_config(config, 'test')
-        check_data(config, 'test')
-        checkpoint = CheckpointLoader.load_checkpoint(args.checkpoint, 'cpu')
-        runner = build_runner(config)
+        runner = prepare(config, 'test')
         if args.tta:
             check_tta(runner)
-        check_state_dict(runner.model, checkpoint, args.checkpoint)
-        open_data(runner, 'test')
-        meta = checkpoint.get('meta', {}).get('dataset_meta') or {}
-        tested = runner.test_loop.dataloader.dataset.metainfo
-        if meta.get('classes') and tested.get('classes'):
-            check_class_order(meta['classes'], tested['classes'], args.checkpoint)
-        if tested.get('variates'):
-            check_trained_on(meta, tested, args.checkpoint)
     if args.out and args.out_item == 'pred':
         dump = dict(type=DUMPS.get(config.default_scope, 'DumpResults'))
         dump = METRICS.build(dict(dump, out_file_path=args.out))

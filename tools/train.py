@@ -9,24 +9,18 @@ import os
 
 from mmengine.config import Config
 
-import mmmambamixer.compat  # noqa: F401  (safe checkpoints, `mmdet::` bases)
-from mmmambamixer.engine.check_config import check_config, check_sections
-from mmmambamixer.engine.check_data import check_data
-from mmmambamixer.engine.check_model import check_starting_weights
-from mmmambamixer.engine.loading import check_start
-from mmmambamixer.engine.restart import resume_if_restarted
-from mmmambamixer.engine.run_config import (
-    build_runner,
+import mmmambamixer.patches  # noqa: F401  (safe checkpoints, `mmdet::` bases)
+from mmmambamixer.engine.config import (
     choose_work_dir,
     dataloaders,
     fill_dataloaders,
     load_config,
     merge_options,
-    one_sentence,
-    require_gpu_for_amp,
     run_parser,
 )
-from mmmambamixer.engine.start import open_data, train
+from mmmambamixer.engine.launch import prepare, train
+from mmmambamixer.messages import one_sentence
+from mmmambamixer.preflight.config import check_sections
 
 
 def parse_args() -> argparse.Namespace:
@@ -127,17 +121,7 @@ def main() -> None:
     args = parse_args()
     with one_sentence():
         config = make_config(args)
-        check_config(config, 'train')
-        require_gpu_for_amp(config)
-        goes_on = resume_if_restarted(config)
-        check_data(config, 'train', 'val')
-        start = config.get('load_from')
-        if args.resume == 'auto' and not goes_on:
-            config.load_from = None  # else MMEngine would go on from it
-        runner = build_runner(config)
-        check_starting_weights(runner.model)
-        check_start(runner, otherwise=start)
-        open_data(runner, 'train', 'val')
+        runner = prepare(config, 'train', auto_resume=args.resume == 'auto')
     train(runner)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..suggestions import did_you_mean
+from ..messages import did_you_mean
 
 SUFFIXES = ('.csv', '.csv.gz', '.parquet')
 LAYOUTS = ('wide', 'long')

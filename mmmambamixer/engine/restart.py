@@ -7,8 +7,8 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.logging import print_log
 
-from .checkpoint_hook import folder_of, patterns_of
-from .newest import newest_complete
+from ..checkpoints.newest import newest_complete
+from .hooks.checkpoint import folder_of, patterns_of
 
 RESTARTS = ('TORCHELASTIC_RESTART_COUNT', 'SLURM_RESTART_COUNT')
 """Variables in which a launcher counts how often it has started a run again."""

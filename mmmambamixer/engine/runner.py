@@ -9,13 +9,13 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from torch import nn
 
-from .checkpoint_hook import SafeCheckpointHook
-from .finite import FiniteHook
-from .interruption import InterruptionHook
-from .loading import StrictLoadHook
-from .plain_hook import PlainCheckpointHook
-from .replay import ReplayHook
-from .stopped import TrainingStopped
+from ..messages import TrainingStopped
+from .hooks.checkpoint import SafeCheckpointHook
+from .hooks.finite import FiniteHook
+from .hooks.interruption import InterruptionHook
+from .hooks.plain import PlainCheckpointHook
+from .hooks.replay import ReplayHook
+from .hooks.strict_load import StrictLoadHook
 
 
 @RUNNERS.register_module()

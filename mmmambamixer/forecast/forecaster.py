@@ -7,16 +7,16 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from .. import compat  # noqa: F401  safe checkpoints, `SafeRunner`
+from .. import patches  # noqa: F401  safe checkpoints
 from ..datasets import SeriesTable, future_covariates, static_features
 from ..datasets.table import DATE, load_pandas
-from ..engine.prediction.series_frames import LONG
-from ..engine.prediction.trained import TrainedForecaster, errors, sources_of
-from ..engine.run_config import build_runner, load_config
-from ..engine.start import open_data
+from ..engine.config import load_config
+from ..engine.launch import prepare
+from .frames import LONG
 from .layout import Layout
 from .progress import ProgressHook
 from .recipe import forecasting_config, training_config
+from .trained import TrainedForecaster, errors, sources_of
 
 CONFIG, WEIGHTS = 'config.py', 'model.pth'
 """Names of the files of a saved forecaster; `tools/predict.py` takes them too."""
@@ -129,10 +129,9 @@ class SeriesForecaster:
             covariates=self._covariates(table),
             work_dir=folder.name,
         )
-        runner = build_runner(config)
+        runner = prepare(config, 'train')
         if settings['progress']:
             runner.register_hook(ProgressHook())
-        open_data(runner, 'train', 'val')
         runner.train()
         [best] = Path(folder.name).glob('best_*.pth')
         shutil.move(best, f'{folder.name}/{WEIGHTS}')

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 from ..datasets import SeriesTable, from_frame, from_long
 from ..datasets.table import DATE, load_pandas
-from ..engine.prediction.series_frames import LONG, frame_of
-from ..engine.prediction.trained import Forecast
+from .frames import LONG, frame_of
+from .trained import Forecast
 
 
 @dataclass(frozen=True)

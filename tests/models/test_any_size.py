@@ -11,7 +11,7 @@ from mmengine.dataset import pseudo_collate
 from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 
-import mmmambamixer.compat  # noqa: F401  (`mmdet::` bases)
+import mmmambamixer.patches  # noqa: F401  (`mmdet::` bases)
 from mmmambamixer import ViM2
 
 DIMS = [16, 24, 32]

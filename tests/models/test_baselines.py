@@ -7,7 +7,8 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS as ROOT_MODELS
 
-from mmmambamixer.engine import FitLinearPathHook, SafeRunner, fit_linear_path
+from mmmambamixer.engine import SafeRunner
+from mmmambamixer.forecast.fit_linear import FitLinearPathHook, fit_linear_path
 from mmmambamixer.models.forecasters import LinearForecaster, RepeatLast
 from mmmambamixer.registry import DATASETS
 

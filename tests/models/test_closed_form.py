@@ -19,8 +19,8 @@ from mmmambamixer.datasets import (
     SeriesDataset,
     read_table,
 )
-from mmmambamixer.engine import fit_linear_path
 from mmmambamixer.evaluation import ForecastMetric
+from mmmambamixer.forecast.fit_linear import fit_linear_path
 from mmmambamixer.models.forecasters import LinearForecaster, RepeatLast
 from mmmambamixer.models.layers.ridge import (
     PENALTIES,

@@ -10,7 +10,7 @@ from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 
-import mmmambamixer.compat  # noqa: F401  (`mmdet::` bases)
+import mmmambamixer.patches  # noqa: F401  (`mmdet::` bases)
 
 ROOT = Path(__file__).parents[2]
 DIMS = [8, 16, 24, 32]

@@ -8,7 +8,7 @@ from pathlib import Path
 from mmengine.config import Config
 from mmengine.hooks import Hook
 
-import mmmambamixer.compat  # noqa: F401  (`mmdet::` bases)
+import mmmambamixer.patches  # noqa: F401  (`mmdet::` bases)
 
 ROOT = Path(__file__).parents[2]
 FRAMEWORK = re.compile(r"'(mmpretrain|mmdet|mmseg)::")

@@ -7,7 +7,7 @@ import torch
 
 pytest.importorskip('mmpretrain')
 
-import mmmambamixer.compat  # noqa: F401  (safe loaders)
+import mmmambamixer.patches  # noqa: F401  (safe loaders)
 from mmmambamixer import ViM2
 
 WAYS = ('--resume', 'load_from', 'test.py', 'predict.py', 'Pretrained', 'converter')

@@ -6,8 +6,8 @@ pytest.importorskip('mmpretrain')
 
 import torch
 
-from mmmambamixer.engine.check_config import check_config
-from mmmambamixer.engine.run_config import load_config, merge_options
+from mmmambamixer.engine.config import load_config, merge_options
+from mmmambamixer.preflight.config import check_config
 
 OPTIONS = [
     # parts of the model

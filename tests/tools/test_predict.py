@@ -13,13 +13,9 @@ from PIL import Image
 pytest.importorskip('mmdet')
 pytest.importorskip('mmseg')
 
-from mmmambamixer.engine.prediction.images import (
-    find_images,
-    read_picture,
-    result_names,
-)
-from mmmambamixer.engine.prediction.model import dataset_meta, make_palette
-from mmmambamixer.engine.prediction.sheet import spread
+from mmmambamixer.inference.images import find_images, read_picture, result_names
+from mmmambamixer.inference.model import dataset_meta, make_palette
+from mmmambamixer.inference.sheet import spread
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mmmambamixer.engine.cpu_ranks import check_norms
+from mmmambamixer.engine.ranks import check_norms
 
 ROOT = Path(__file__).parents[2]
 BOTH = pytest.mark.parametrize('framework', ['mmdet', 'mmseg'])
@@ -143,7 +143,9 @@ def test_two_processes_without_a_gpu_train_one_model(configs, tmp_path):
     pytest.importorskip('mmdet')
     (tmp_path / 'save_each_rank.py').write_text(RANKS)
     text = """
-custom_imports = dict(imports=['mmmambamixer', 'mmmambamixer.compat', 'save_each_rank'])
+custom_imports = dict(
+    imports=['mmmambamixer', 'mmmambamixer.patches', 'save_each_rank']
+)
 custom_hooks = [dict(type='SaveEachRank')]
 env_cfg = dict(dist_cfg=dict(backend='nccl'))
 """

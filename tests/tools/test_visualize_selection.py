@@ -15,7 +15,7 @@ pytest.importorskip('mmpretrain')
 
 from mmmambamixer.analysis.drawing import Source
 from mmmambamixer.analysis.drawing.delta import over_mean
-from mmmambamixer.engine.run_config import load_config
+from mmmambamixer.engine.config import load_config
 
 ROOT = Path(__file__).parents[2]
 BASE = str(ROOT / 'configs/_base_/mmmambamixer.py')

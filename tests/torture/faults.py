@@ -7,7 +7,8 @@ import signal
 
 from mmengine.fileio import LocalBackend
 
-from mmmambamixer.engine import checkpoint_hook, sealing, storage
+from mmmambamixer.checkpoints import seal, storage
+from mmmambamixer.engine.hooks import checkpoint
 
 
 class Steps:
@@ -42,8 +43,8 @@ class Steps:
         self._around(os, 'replace')
         self._around(LocalBackend, 'remove')
         storage.open = lambda *args: HalfWritten(open(*args), self)  # noqa: SIM115
-        sealing.BLOCK = 1 << 13  # a checkpoint of the toy has several, as large ones
-        assert checkpoint_hook.write_file is storage.write_file
+        seal.BLOCK = 1 << 13  # a checkpoint of the toy has several, as large ones
+        assert checkpoint.write_file is storage.write_file
 
     def _around(self, owner, name: str) -> None:
         function = getattr(owner, name)

@@ -19,7 +19,7 @@ import torch
 import torch.distributed as dist
 import toy
 
-from mmmambamixer.engine import TrainingStopped
+from mmmambamixer.messages import TrainingStopped
 
 STOPPED = 3
 """Exit code of a run that ended with `TrainingStopped`."""

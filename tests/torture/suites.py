@@ -11,7 +11,8 @@ import torch
 import toy
 from faults import Steps
 
-from mmmambamixer.engine import interruption, storage
+from mmmambamixer.checkpoints import storage
+from mmmambamixer.engine.hooks import interruption
 
 
 class Suites:

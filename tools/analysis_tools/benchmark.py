@@ -27,12 +27,13 @@ from mmengine.config import DictAction
 from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
-import mmmambamixer.compat  # noqa: F401  (safe checkpoints, `mmdet::` bases)
-from mmmambamixer.engine.check_model import check_channels, head_classes
+import mmmambamixer.patches  # noqa: F401  (safe checkpoints, `mmdet::` bases)
+from mmmambamixer.engine.build import build_model, load_weights
+from mmmambamixer.engine.config import load_config, merge_options
 from mmmambamixer.engine.fake_batch import SHAPES, fake_batch
-from mmmambamixer.engine.model import build_model, load_weights
-from mmmambamixer.engine.run_config import load_config, merge_options, one_sentence
 from mmmambamixer.env import describe
+from mmmambamixer.messages import one_sentence
+from mmmambamixer.preflight.model import check_channels, head_classes
 
 
 def test_step(model: nn.Module, batch: dict, autocast: Callable) -> list:

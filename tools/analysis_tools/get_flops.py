@@ -20,9 +20,10 @@ from mmengine.analysis import FlopAnalyzer
 from mmengine.analysis.print_helper import complexity_stats_table
 from torch import nn
 
-import mmmambamixer.compat  # noqa: F401  (`mmdet::` bases)
-from mmmambamixer.engine.model import build_model
-from mmmambamixer.engine.run_config import load_config, one_sentence
+import mmmambamixer.patches  # noqa: F401  (`mmdet::` bases)
+from mmmambamixer.engine.build import build_model
+from mmmambamixer.engine.config import load_config
+from mmmambamixer.messages import one_sentence
 
 SHAPES = {'mmpretrain': (224, 224), 'mmdet': (800, 1280), 'mmseg': (512, 2048)}
 """Height and width for which the papers and pages of each framework state FLOPs."""

@@ -18,7 +18,7 @@ from mmengine.config import Config
 from mmengine.dataset import Compose
 from torch import Tensor, nn
 
-import mmmambamixer.compat  # noqa: F401  (safe checkpoints, `mmdet::` bases)
+import mmmambamixer.patches  # noqa: F401  (safe checkpoints, `mmdet::` bases)
 from mmmambamixer.analysis import Selection, receptive_fields, record_selections
 from mmmambamixer.analysis.drawing import (
     Source,
@@ -27,10 +27,11 @@ from mmmambamixer.analysis.drawing import (
     draw_receptive_fields,
     draw_tokens,
 )
-from mmmambamixer.engine.model import build_model, load_weights
-from mmmambamixer.engine.prediction.images import read_picture
-from mmmambamixer.engine.prediction.model import test_dataset
-from mmmambamixer.engine.run_config import load_config, one_sentence
+from mmmambamixer.engine.build import build_model, load_weights
+from mmmambamixer.engine.config import load_config
+from mmmambamixer.inference.images import read_picture
+from mmmambamixer.inference.model import test_dataset
+from mmmambamixer.messages import one_sentence
 from mmmambamixer.models.backbones import ViM2
 
 PICTURES = ('delta_tokens', 'delta_channels', 'averaging', 'receptive_field')

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
 
-from mmmambamixer.suggestions import did_you_mean
+from mmmambamixer.messages import did_you_mean
 
 CHANNEL_MIXERS = ('selective', 'mlp', 'none')
 CHANNEL_SCANS = (4, 2, 1)

@@ -7,7 +7,7 @@ from mmengine.logging import print_log
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import nn
 
-from mmmambamixer.state_dict import (
+from mmmambamixer.checkpoints.compare import (
     MISSING,
     RESHAPED,
     check_numbers,

@@ -1,0 +1,1 @@
+"""The checkpoint file: plain data, digests, loading, comparison with a model."""

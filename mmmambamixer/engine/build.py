@@ -1,0 +1,39 @@
+"""The model of a config without a runner, and the weights of a checkpoint."""
+
+from mmengine.config import Config
+from mmengine.model import revert_sync_batchnorm
+from mmengine.registry import MODELS, init_default_scope
+from mmengine.runner.checkpoint import CheckpointLoader
+from torch import nn
+
+from ..checkpoints.fit import check_state_dict, state_dict_of
+
+
+def build_model(config: Config) -> nn.Module:
+    """Return the model as a runner builds it on one device, where SyncBN is BN.
+
+    Args:
+        config: Its default scope becomes that of the process; a `data_preprocessor` at
+            its top goes into the model.
+    """
+    init_default_scope(config.get('default_scope', 'mmengine'))
+    if 'data_preprocessor' in config:
+        config.model.setdefault('data_preprocessor', config.data_preprocessor)
+    return revert_sync_batchnorm(MODELS.build(config.model))
+
+
+def load_weights(model: nn.Module, path: str) -> dict:
+    """Give a model the weights of a checkpoint; return the checkpoint's `meta`.
+
+    Args:
+        model: The model.
+        path: Path or URL.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is refused, damaged, or does not fit the model exactly.
+    """
+    checkpoint = CheckpointLoader.load_checkpoint(path, 'cpu', logger='silent')
+    check_state_dict(model, checkpoint, path)
+    model.load_state_dict(state_dict_of(checkpoint, path))
+    return checkpoint.get('meta', {})

@@ -1,0 +1,169 @@
+"""From a config file and command-line options to a config: shared by the tools.
+
+One tool serves mmpretrain, mmdet, mmseg and our forecasters: the config's
+`default_scope` says who builds it, and nothing but a few defaults depends on that.
+"""
+
+import argparse
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import torch
+from mmengine.config import Config, ConfigDict, DictAction
+
+from ..messages import explain, innermost
+from ..preflight.config import check_option
+from ..preflight.series import FORECASTING
+
+CLASSIFICATION = 'mmpretrain'
+"""Scope of mmpretrain."""
+STACKED = (CLASSIFICATION, FORECASTING)
+"""Scopes whose batches are stacked: the tools say so in every dataloader."""
+
+
+READERS = ('fromfile', '_is_lazy_import', '_file2dict')
+"""Functions of MMEngine that know which file they read."""
+
+SUFFIXES = ('.py', '.json', '.yml', '.yaml')
+"""Ends of the names of config files."""
+
+
+def run_parser(description: str, options: str) -> argparse.ArgumentParser:
+    """Return a parser with the options that training and testing share.
+
+    Args:
+        description: First line of the help.
+        options: Example of what `--cfg-options` may change.
+    """
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument('config', help='config file')
+    parser.add_argument('--work-dir', help='folder of logs, checkpoints and metrics')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=Options,
+        metavar='KEY=VALUE',
+        help=f'change settings of the config, as in {options}',
+    )
+    parser.add_argument(
+        '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none'
+    )
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+    return parser
+
+
+def positive(text: str) -> int:
+    """Return the number that an option gives; argparse says it must be at least 1."""
+    if not text.strip().isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f'must be an integer from 1, got {text}')
+    return int(text)
+
+
+def load_config(path: str | os.PathLike) -> Config:
+    """Read a config file.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it can not be read; the message names the file at fault, which
+            may be one of its bases.
+    """
+    path = str(path)
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f'no config at {path}')
+    if not path.endswith(SUFFIXES):
+        raise ValueError(f'a config ends in {", ".join(SUFFIXES)}, got {path}')
+    try:
+        return Config.fromfile(path)
+    except SyntaxError as error:
+        file = innermost(error, 'filename', *READERS)
+        raise ValueError(
+            f'{file} is not Python, line {error.lineno}: {error.msg}'
+        ) from error
+    except Exception as error:  # a config is code, and may raise anything
+        file = innermost(error, 'filename', *READERS)
+        raise ValueError(
+            f'{file} can not be read as a config: '
+            f'{type(error).__name__}, {" ".join(explain(error).split())}'
+        ) from error
+
+
+def merge_options(config: Config, options: Mapping | None) -> None:
+    """Merge `--cfg-options` into a config.
+
+    Raises:
+        ValueError: If an option does not fit the config, or nothing would read it.
+    """
+    for name in options or {}:
+        check_option(config, name)
+    try:
+        config.merge_from_dict(dict(options or {}))
+    except (AssertionError, KeyError, TypeError, IndexError) as error:
+        raise ValueError(
+            f'--cfg-options {options} do not fit: {explain(error)}'
+        ) from error
+
+
+class Options(DictAction):
+    """`DictAction` that says what is wrong with an option."""
+
+    def __call__(self, parser, namespace, values, option_string=None) -> None:
+        for value in values:
+            if not value.partition('=')[0] or '=' not in value:
+                parser.error(f'{option_string} takes KEY=VALUE, got {value}')
+        super().__call__(parser, namespace, values, option_string)
+
+
+def choose_work_dir(config: Config, path: str, work_dir: str | None) -> None:
+    """Set `work_dir`: from the command line, else the config, else the file's name."""
+    if work_dir is not None:
+        config.work_dir = work_dir
+    elif config.get('work_dir') is None:
+        config.work_dir = os.path.join('work_dirs', Path(path).stem)
+
+
+def fill_dataloaders(config: Config, **defaults) -> None:
+    """Give dataloaders of classifiers and forecasters the defaults of their tools.
+
+    Their models need batches stacked by `default_collate`; in the other scopes a
+    config says everything itself.
+
+    Args:
+        config: Changed in place; what it says already stays.
+        **defaults: Further defaults, such as `persistent_workers=True`.
+    """
+    if config.get('default_scope') not in STACKED:
+        return
+    defaults = dict(
+        collate_fn=dict(type='default_collate'),
+        pin_memory=torch.cuda.is_available(),
+        **defaults,
+    )
+    for loader in dataloaders(config):
+        for key, value in defaults.items():
+            if key == 'persistent_workers' and loader.get('num_workers', 0) == 0:
+                value = False
+            loader.setdefault(key, value)
+
+
+def dataloaders(config: Config) -> Iterator[ConfigDict]:
+    """Yield the dataloaders of a config; a list of them one by one."""
+    for key in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        value = config.get(key)
+        if value is not None:
+            yield from value if isinstance(value, (list, tuple)) else [value]
+
+
+def require_gpu_for_amp(config: Config) -> None:
+    """Raise if mixed precision is asked for where MMEngine has none.
+
+    Raises:
+        ValueError: If the optimiser wrapper is `AmpOptimWrapper` and there is no GPU.
+    """
+    kind = str((config.get('optim_wrapper') or {}).get('type', ''))
+    if 'AmpOptimWrapper' in kind and not torch.cuda.is_available():
+        raise ValueError(
+            'mixed precision (--amp, AmpOptimWrapper) needs a GPU in MMEngine and '
+            'torch sees none here: leave out --amp, or make the optim_wrapper of the '
+            'config an OptimWrapper without dtype and loss_scale'
+        )

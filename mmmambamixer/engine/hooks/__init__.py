@@ -1,0 +1,1 @@
+"""Hooks of a run: checkpoints, replay, finite numbers, interruption, strict loading."""

@@ -1,0 +1,238 @@
+"""From a config to a runner that is checked and ready: shared by the tools.
+
+`prepare` is behind training, testing and the forecaster.
+"""
+
+import os
+from collections.abc import Mapping
+
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner, find_latest_checkpoint
+from mmengine.runner.checkpoint import CheckpointLoader
+from torch.utils.data import Dataset
+
+from ..messages import AT_FAULT, TrainingStopped, explain, one_sentence
+from ..preflight.coco import watch_coco
+from ..preflight.config import check_config
+from ..preflight.data import check_data
+from ..preflight.model import (
+    check_channels,
+    check_class_order,
+    check_num_classes,
+    check_preprocessor,
+)
+from ..preflight.samples import (
+    UnusableSample,
+    check_image,
+    check_label_depth,
+    inner_datasets,
+    watch_samples,
+)
+from ..preflight.series import check_series, check_trained_on
+from ..preflight.starting_weights import check_loaded, check_starting_weights
+from .config import require_gpu_for_amp
+from .hooks.checkpoint import SafeCheckpointHook
+from .ranks import check_norms, join_ranks
+from .restart import resume_if_restarted
+
+TOLD = dict(
+    pytorch=('RANK', 'WORLD_SIZE', 'LOCAL_RANK'),
+    slurm=('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_NODELIST'),
+    mpi=('OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_LOCAL_RANK'),
+)
+"""What MMEngine reads from the environment, by launcher."""
+STARTED = dict(
+    pytorch='torchrun, as tools/dist_train.sh does',
+    slurm='srun, as tools/slurm_train.sh does',
+    mpi='mpirun',
+)
+
+EMPTY = 'need at least one array to concatenate'
+"""What MMEngine says when it packs a data set without images."""
+
+
+class Begun(Hook):
+    """Note that the first batch is there, so that errors are no longer the config's."""
+
+    yes = False
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
+        self.yes = True
+
+
+def prepare(config: Config, part: str, *, auto_resume: bool = False) -> Runner:
+    """Return a runner whose config, data, model and starting weights fit each other.
+
+    Each check is done once, the cheap ones first.
+
+    Args:
+        config: From `load_config`; changed in place.
+        part: 'train', which includes validation, or 'test'.
+        auto_resume: Whether to resume from the newest checkpoint of the work folder
+            if there is one, and else start as the config says.
+
+    Raises:
+        FileNotFoundError: If a file that the config names is missing.
+        ValueError: If something does not fit; the message names both sides.
+        TrainingStopped: If there are checkpoints to resume from and none is complete.
+    """
+    check_config(config, part)
+    parts = ('train', 'val') if part == 'train' else (part,)
+    start = None
+    if part == 'train':
+        require_gpu_for_amp(config)
+        restarted = resume_if_restarted(config)
+        start = config.get('load_from')
+        if auto_resume and not restarted:
+            config.load_from = None  # else MMEngine would resume from it
+    check_data(config, *parts)
+    runner = build_runner(config)
+    if part == 'train':
+        check_starting_weights(runner.model)
+        check_start(runner, otherwise=start)
+        open_data(runner, *parts)
+    else:
+        path = config.load_from
+        checkpoint = CheckpointLoader.load_checkpoint(path, map_location='cpu')
+        check_loaded(runner, checkpoint, path, trains=False)
+        open_data(runner, *parts)
+        check_meta(
+            checkpoint.get('meta', {}), runner.test_loop.dataloader.dataset, path
+        )
+    return runner
+
+
+def train(runner) -> None:
+    """Train; what is wrong with the config, or with a file, ends in one sentence."""
+    begun = Begun()
+    runner.register_hook(begun)
+    try:
+        with one_sentence((UnusableSample, TrainingStopped)):
+            runner.train()
+    except AT_FAULT as error:
+        if begun.yes:
+            raise
+        with one_sentence():
+            raise error
+
+
+def open_data(runner, *parts: str) -> None:
+    """Open the data sets of the runner's loops and check them against the model.
+
+    From then on an unusable file raises `UnusableSample`, which names it.
+
+    Args:
+        runner: From `build_runner`.
+        *parts: 'train', 'val' or 'test'; those that the config leaves out are skipped.
+
+    Raises:
+        ValueError: If a data set is empty, or the model has another number of classes,
+            or other sizes of windows.
+    """
+    if runner.cfg.get('default_scope') == 'mmdet':
+        from mmdet.datasets import CocoDataset
+
+        watch_coco(CocoDataset)
+    for part in parts:
+        key = f'{part}_dataloader'
+        try:
+            loop = getattr(runner, f'{part}_loop')
+        except Exception as error:  # data files may be wrong in any way
+            if EMPTY in str(error):
+                told = f'{key} has no image that its filters let pass'
+            else:
+                told = f'{key} can not be made: {explain(error)}'
+            raise ValueError(told) from error
+        if loop is None:
+            continue
+        if len(loop.dataloader) == 0:
+            raise ValueError(
+                f'{key} makes no batch of {len(loop.dataloader.dataset)} images'
+            )
+        for dataset in inner_datasets(loop.dataloader.dataset):
+            classes = getattr(dataset, 'metainfo', {}).get('classes')
+            if classes:
+                check_num_classes(runner.model, classes, key)
+            check_label_depth(dataset)
+            check_series(runner.model, dataset, key)
+        watch_samples(loop.dataloader.dataset)
+        check_image(runner.model, loop.dataloader.dataset, key)
+
+
+def check_meta(meta: Mapping, dataset: Dataset, path: str) -> None:
+    """Raise unless a checkpoint was trained on classes or variates like a data set's.
+
+    Args:
+        meta: `meta` of the checkpoint.
+        dataset: It is to be tested on.
+        path: Name of the checkpoint in the message.
+
+    Raises:
+        ValueError: Names what differs.
+    """
+    trained, tested = meta.get('dataset_meta') or {}, dataset.metainfo
+    if trained.get('classes') and tested.get('classes'):
+        check_class_order(trained['classes'], tested['classes'], path)
+    if tested.get('variates'):
+        check_trained_on(meta, tested, path)
+
+
+def build_runner(config: Config):
+    """Build the config's runner; `SafeRunner` where it names none.
+
+    Raises:
+        ValueError: If neck or heads do not fit the backbone.
+    """
+    check_launcher(config)
+    config.setdefault('runner_type', 'SafeRunner')
+    join_ranks(config)
+    runner = RUNNERS.build(config)
+    check_norms(config, runner.model)
+    check_channels(runner.model)
+    check_preprocessor(runner.model)
+    return runner
+
+
+def check_launcher(config: Config) -> None:
+    """Raise ValueError if what a launcher tells its processes is not there."""
+    launcher = config.get('launcher', 'none')
+    missing = [name for name in TOLD.get(launcher, ()) if name not in os.environ]
+    if missing:
+        raise ValueError(
+            f'--launcher {launcher} needs {", ".join(missing)} in the environment: '
+            f'start it with {STARTED[launcher]}'
+        )
+
+
+def check_start(runner: Runner, otherwise: str | None = None) -> None:
+    """Raise unless the checkpoint that a training will start from is there and fits.
+
+    Args:
+        runner: Before it trains.
+        otherwise: What to load where there is no checkpoint to go on from.
+
+    Raises:
+        FileNotFoundError: If there is no such checkpoint.
+        ValueError: If it does not fit, or `load_except` does not.
+        TrainingStopped: If there are checkpoints to go on from and none is complete.
+    """
+    for hook in runner.hooks:
+        if isinstance(hook, SafeCheckpointHook):
+            hook.before_run(runner)  # chooses the newest that is complete
+    path = runner._load_from
+    if runner._resume and path is None:
+        path = find_latest_checkpoint(runner.work_dir)
+        if path is None:
+            runner._resume, path = False, otherwise
+            runner._load_from = otherwise
+            start = f'starts from {otherwise}' if otherwise else 'starts anew'
+            runner.logger.warning(
+                f'--resume: no checkpoint in {runner.work_dir}, {start}'
+            )
+    if path is not None:
+        checkpoint = CheckpointLoader.load_checkpoint(path, map_location='cpu')
+        check_loaded(runner, checkpoint, path, trains=True)
+    elif runner.cfg.get('load_except'):
+        raise ValueError('load_except is for load_from, and there is none')

@@ -1,0 +1,155 @@
+"""Whether a config has the parts and numbers that a run needs, before it is built."""
+
+import inspect
+import re
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from importlib.util import find_spec
+
+from mmengine.config import Config
+from mmengine.registry import OPTIMIZERS
+from mmengine.runner import Runner
+
+from ..messages import did_you_mean, names_in
+
+RUNNER = set(inspect.signature(Runner.__init__).parameters) - {'self', 'cfg'}
+"""What a runner reads at the top of a config."""
+OTHERS = {
+    'runner_type',
+    'load_except',
+    'custom_imports',
+    'tta_model',
+    'tta_pipeline',
+    'model_wrapper_cfg',
+    'find_unused_parameters',
+    'sync_bn',
+    'compile',
+    'activation_checkpointing',
+    'efficient_conv_bn_eval',
+    'resource_limit',
+}
+"""What else is read there."""
+ALIKE = 0.88
+"""Names of a config that are so alike to one of the runner's are misspelt."""
+
+TRAIN = ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper')
+PARTS = {
+    'val': ('val_dataloader', 'val_cfg', 'val_evaluator'),
+    'test': ('test_dataloader', 'test_cfg', 'test_evaluator'),
+}
+SCOPES = ('mmpretrain', 'mmdet', 'mmseg', 'mmmambamixer')
+
+
+def check_config(config: Config, part: str) -> None:
+    """Raise unless a config says all that a training or a test needs.
+
+    Args:
+        config: With the options of the command line.
+        part: 'train' or 'test'.
+
+    Raises:
+        ValueError: Names what is missing or misspelt, or the number that is wrong.
+    """
+    check_names(config)
+    if part == 'train':
+        check_sections(config, TRAIN, 'training')
+        check_length(config.train_cfg)
+        check_optimizer(config)
+        check_interval(config)
+        given = [key for key in PARTS['val'] if config.get(key) is not None]
+        if given:
+            check_sections(config, PARTS['val'], f'validating, for it has {given[0]},')
+    else:
+        check_sections(config, ('model', *PARTS['test']), 'testing')
+
+
+def check_names(config: Mapping) -> None:
+    """Raise ValueError if a name at the top is a misspelt one of the runner's."""
+    scope = config.get('default_scope')
+    if scope is not None and (not isinstance(scope, str) or find_spec(scope) is None):
+        raise ValueError(
+            f'default_scope must be an installed package, got {scope!r}'
+            + did_you_mean(scope, SCOPES)
+        )
+    for key in config:
+        close = get_close_matches(key, RUNNER, n=1, cutoff=ALIKE)
+        if close and key not in RUNNER | OTHERS:
+            raise ValueError(
+                f"the config has '{key}', which nothing reads; did you mean "
+                f"'{close[0]}'? (A variable of your own needs another name.)"
+            )
+
+
+def check_option(config: Mapping, name: str) -> None:
+    """Raise ValueError if an option's name is a misspelt one, which nothing reads.
+
+    Args:
+        config: Before the option is merged.
+        name: Keys and places of lists, with dots between.
+    """
+    top, *rest = name.split('.')
+    if top not in config and top not in RUNNER | OTHERS:
+        raise ValueError(
+            f"--cfg-options has '{name}', but the config has no '{top}'"
+            + did_you_mean(top, [*config, *RUNNER, *OTHERS])
+        )
+    part = config.get(top)
+    for key in rest:
+        if isinstance(part, (list, tuple)) and key.isdecimal() and int(key) < len(part):
+            part = part[int(key)]
+        elif isinstance(part, Mapping) and key in part:
+            part = part[key]
+        else:
+            break
+    else:
+        return
+    if isinstance(part, Mapping) and 'type' not in part:  # types know their arguments
+        close = get_close_matches(key, part, n=1, cutoff=ALIKE)
+        if close and re.sub(r'\d', '', key) != re.sub(r'\d', '', close[0]):
+            raise ValueError(
+                f"--cfg-options has '{name}', but there is no '{key}'; did you mean "
+                f"'{close[0]}'?"
+            )
+
+
+def check_sections(config: Mapping, keys: Iterable[str], use: str) -> None:
+    """Raise ValueError unless a config has these parts."""
+    missing = [key for key in keys if config.get(key) is None]
+    if missing:
+        raise ValueError(f'the config has no {", ".join(missing)}; {use} needs it')
+
+
+def check_length(train_cfg: Mapping) -> None:
+    """Raise ValueError if a training would have no iteration, or a broken interval."""
+    for key in ('max_epochs', 'max_iters', 'val_interval'):
+        value = train_cfg.get(key)
+        if value is not None and (not isinstance(value, int) or value < 1):
+            raise ValueError(f'train_cfg.{key} must be at least 1, got {value!r}')
+
+
+def check_optimizer(config: Config) -> None:
+    """Raise ValueError unless there is an optimiser of the config's name."""
+    optimizer = config.optim_wrapper.get('optimizer')
+    if optimizer is not None:
+        if not isinstance(optimizer, Mapping) or 'type' not in optimizer:
+            raise ValueError(
+                f'optim_wrapper.optimizer must be a dict with a type, got {optimizer!r}'
+            )
+        kind = optimizer['type']
+        with OPTIMIZERS.switch_scope_and_registry(config.get('default_scope')) as known:
+            if isinstance(kind, str) and known.get(kind) is None:
+                raise ValueError(
+                    f"there is no optimiser '{kind}'"
+                    + did_you_mean(kind, names_in(OPTIMIZERS))
+                )
+
+
+def check_interval(config: Config) -> None:
+    """Raise ValueError if checkpoints are asked for every 0 epochs, which is never."""
+    hooks = config.get('default_hooks') or {}
+    interval = (hooks.get('checkpoint') or {}).get('interval')
+    if interval == 0:
+        raise ValueError(
+            'default_hooks.checkpoint.interval must be at least 1, or -1 for no '
+            'checkpoint, got 0'
+        )

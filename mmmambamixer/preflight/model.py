@@ -1,0 +1,154 @@
+"""Whether the parts of a model fit each other and the classes, before it runs."""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from ..wrappers import unwrapped
+
+OWN_CLASSES = ('rpn_head', 'semantic_head')
+"""Heads whose number of classes is not that of the data set."""
+HEADS = ('head', 'decode_head', 'auxiliary_head')
+"""Heads of mmpretrain and mmseg that may read the backbone's maps."""
+
+
+def head_classes(model: nn.Module) -> dict[str, int]:
+    """Return `num_classes` of each head that tells the classes of the data apart."""
+    counts = {}
+    for name, module in unwrapped(model).named_modules():
+        parts = name.split('.')
+        if (
+            any(part.endswith('head') for part in parts)
+            and not any(part in OWN_CLASSES for part in parts)
+            and isinstance(getattr(module, 'num_classes', None), int)
+        ):
+            counts[name] = module.num_classes
+    return counts
+
+
+def check_num_classes(model: nn.Module, classes: Sequence[str], dataset: str) -> None:
+    """Raise unless every head has as many classes as the data set.
+
+    Args:
+        model: Classifier, detector or segmenter.
+        classes: Names of the data set's classes.
+        dataset: Its name in the message.
+
+    Raises:
+        ValueError: Names the head and both numbers.
+    """
+    for name, count in head_classes(model).items():
+        if count != len(classes):
+            raise ValueError(
+                f'{name}.num_classes must be {len(classes)}, the number of classes of '
+                f'{dataset}, got {count}'
+            )
+
+
+def check_class_order(trained: Sequence[str], tested: Sequence[str], name: str) -> None:
+    """Raise if a checkpoint has the classes of a data set in another order.
+
+    Args:
+        trained: Classes that the checkpoint names.
+        tested: Classes of the data set.
+        name: Name of the checkpoint in the message.
+
+    Raises:
+        ValueError: Names the first class that has another place.
+    """
+    trained, tested = list(map(str, trained)), list(map(str, tested))
+    if trained != tested and sorted(trained) == sorted(tested):
+        i = next(
+            i
+            for i, pair in enumerate(zip(trained, tested, strict=True))
+            if len({*pair}) > 1
+        )
+        raise ValueError(
+            f"{name} was trained with the class '{trained[i]}' at place {i}, the data "
+            f"set has '{tested[i]}' there: give metainfo.classes in the order of the "
+            'checkpoint'
+        )
+
+
+def check_channels(model: nn.Module) -> None:
+    """Raise unless neck or heads expect the channels that the backbone gives.
+
+    Args:
+        model: Left alone if its backbone does not say its `out_channels`.
+
+    Raises:
+        ValueError: Names the part, what it must expect and what it does.
+    """
+    model = unwrapped(model)
+    given = getattr(getattr(model, 'backbone', None), 'out_channels', None)
+    if not isinstance(given, (list, tuple)):
+        return
+    given = list(given)
+    neck = getattr(model, 'neck', None)
+    if neck is not None and type(neck).__name__ != 'GlobalAveragePooling':
+        neck = neck[0] if isinstance(neck, nn.Sequential) else neck
+        wanted = getattr(neck, 'in_channels', None)
+        if isinstance(wanted, (list, tuple)):
+            # Some necks list them from the deepest map to the shallowest.
+            _compare('neck', list(wanted), given, [given, given[::-1]])
+        return
+    for name in HEADS:
+        head = getattr(model, name, None)
+        heads = enumerate(head) if isinstance(head, nn.ModuleList) else [(None, head)]
+        for i, part in heads:
+            wanted = getattr(part, 'in_channels', None)
+            if wanted is not None:
+                told = name if i is None else f'{name}.{i}'
+                expected = _selected(part, given, told)
+                wanted = list(wanted) if isinstance(wanted, (list, tuple)) else wanted
+                _compare(told, wanted, given, [expected])
+
+
+def check_preprocessor(model: nn.Module) -> None:
+    """Raise unless mean and deviation of the data preprocessor are usable.
+
+    Args:
+        model: Left alone where its preprocessor has none.
+
+    Raises:
+        ValueError: If they are for another number of channels than the backbone reads,
+            or a deviation is not positive.
+    """
+    model = unwrapped(model)
+    channels = getattr(getattr(model, 'backbone', None), 'in_channels', None)
+    preprocessor = getattr(model, 'data_preprocessor', None)
+    for name in ('mean', 'std'):
+        numbers = getattr(preprocessor, name, None)
+        if not isinstance(numbers, Tensor):
+            continue
+        if isinstance(channels, int) and numbers.numel() not in (1, channels):
+            raise ValueError(
+                f'data_preprocessor.{name} has {numbers.numel()} numbers, but '
+                f'backbone.in_channels is {channels}'
+            )
+        if name == 'std' and not (numbers > 0).all():
+            told = numbers.flatten().tolist()
+            raise ValueError(f'data_preprocessor.std must be positive, got {told}')
+
+
+def _selected(head: nn.Module, given: list[int], name: str):
+    """Return what `in_channels` of a head must be after its choice of maps."""
+    index = getattr(head, 'in_index', -1)
+    indices = index if isinstance(index, (list, tuple)) else [index]
+    if max(indices) >= len(given):
+        raise ValueError(
+            f'{name}.in_index is {index}, but the backbone gives {len(given)} maps, '
+            f'with out_channels {given}'
+        )
+    chosen = [given[i] for i in indices]
+    if getattr(head, 'input_transform', None) == 'resize_concat':
+        return sum(chosen)
+    return chosen if isinstance(index, (list, tuple)) else chosen[0]
+
+
+def _compare(name: str, wanted, given: list[int], allowed: list) -> None:
+    if wanted not in allowed:
+        raise ValueError(
+            f'{name}.in_channels must be {allowed[0]}, for the backbone gives '
+            f'out_channels {given}, got {wanted}'
+        )

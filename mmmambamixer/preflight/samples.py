@@ -1,0 +1,206 @@
+"""Files that can not be trained on: one sentence instead of a worker's traceback."""
+
+import os
+import random
+from collections.abc import Iterator
+from functools import partial
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.data import Dataset
+
+from ..messages import explain
+from ..wrappers import unwrapped
+
+READS = dict(img_path=('unchanged', 'color'), seg_map_path=('unchanged',))
+"""How files are read by pipelines, by what they are."""
+
+
+class UnusableSample(ValueError):
+    """A file of the data is missing, damaged, or holds what it must not."""
+
+    def __init__(self, message: str) -> None:
+        # From a DataLoader's worker torch brings it with its traceback; the last line
+        # is the sentence.
+        if os.environ.get('MMMAMBAMIXER_TRACEBACK') != '1':
+            message = message.strip().splitlines()[-1]
+        name = f'{type(self).__module__}.{type(self).__qualname__}: '
+        super().__init__(message.removeprefix(name))
+
+
+def inner_datasets(dataset: Dataset) -> Iterator[Dataset]:
+    """Yield a dataset, or those inside if it wraps others."""
+    if hasattr(dataset, 'datasets'):  # ConcatDataset
+        for inner in dataset.datasets:
+            yield from inner_datasets(inner)
+    elif hasattr(dataset, 'dataset'):  # RepeatDataset and the like
+        yield from inner_datasets(dataset.dataset)
+    else:
+        yield dataset
+
+
+def watch_samples(dataset: Dataset) -> None:
+    """Have the dataset name the file where an image or a label map is unusable."""
+    for inner in inner_datasets(dataset):
+        if hasattr(inner, 'prepare_data'):
+            inner.prepare_data = partial(prepare, inner)
+        steps = getattr(getattr(inner, 'pipeline', None), 'transforms', [])
+        for i in reversed(range(len(steps))):
+            if type(steps[i]).__name__ == 'LoadAnnotations':
+                steps.insert(i + 1, check_sizes)
+
+
+def check_sizes(results: dict) -> dict:
+    """Return what a pipeline has loaded; raise if sizes do not fit those of the image.
+
+    Resized together they would fit, and teach the wrong pixels.
+    """
+    size = tuple(results.get('ori_shape', ())[:2])
+    path = results.get('img_path')
+    noted = results.get('height'), results.get('width')  # of mmdet's annotations
+    if size and None not in noted and noted != size:
+        raise UnusableSample(
+            f'the image {path} has height and width {size}, its annotation says {noted}'
+        )
+    label_map = results.get('gt_seg_map')
+    if not size or label_map is None:
+        return results
+    path = results.get('seg_map_path')
+    if label_map.ndim != 2:
+        raise UnusableSample(
+            f'the label map {path} has {label_map.shape[2]} channels, expected one, of '
+            'class indices'
+        )
+    if label_map.shape != size:
+        raise UnusableSample(
+            f'the label map {path} has height and width {label_map.shape}, its image '
+            f'{size}'
+        )
+    return results
+
+
+def check_label_depth(dataset: Dataset) -> None:
+    """Raise ValueError if the first label map has labels of more than 8 bits.
+
+    mmseg keeps 8 bits, and labels beyond 255 would become others, without a word.
+    """
+    if not hasattr(dataset, 'get_data_info') or not len(dataset):
+        return
+    path = dataset.get_data_info(0).get('seg_map_path')
+    if not path or not os.path.isfile(path) or file_fault(dict(seg_map_path=path)):
+        return
+    import mmcv  # not there for forecasters
+
+    labels = mmcv.imread(path, flag='unchanged')
+    if labels.dtype != np.uint8 and labels.max() > 255:
+        raise ValueError(
+            f'the label map {path} has labels up to {labels.max()}, of which mmseg '
+            'keeps 8 bits: expected values up to 255'
+        )
+
+
+def check_image(model: nn.Module, dataset: Dataset, key: str) -> None:
+    """Raise unless the first image has the channels that the model reads.
+
+    The random numbers of the process stay as they are.
+
+    Args:
+        model: Left alone if its backbone does not say its `in_channels`.
+        dataset: Not empty.
+        key: Its name in the message.
+
+    Raises:
+        ValueError: Names both numbers.
+    """
+    states = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng(devices=[]):
+        sample = dataset[0]
+    random.setstate(states[0])
+    np.random.set_state(states[1])
+    image = sample.get('inputs') if isinstance(sample, dict) else None
+    image = image[0] if isinstance(image, (list, tuple)) else image
+    wanted = getattr(getattr(unwrapped(model), 'backbone', None), 'in_channels', None)
+    if not isinstance(image, torch.Tensor) or not isinstance(wanted, int):
+        return
+    if image.dim() == 3 and len(image) != wanted:
+        raise ValueError(
+            f'the images of {key} have {len(image)} channels, but '
+            f'model.backbone.in_channels is {wanted}'
+        )
+
+
+def prepare(dataset: Dataset, index: int):
+    """Return what the dataset's pipeline makes of an image.
+
+    Raises:
+        UnusableSample: Names the file that is at fault, or that was being read.
+    """
+    try:
+        sample = type(dataset).prepare_data(dataset, index)
+    except UnusableSample:
+        raise
+    except Exception as error:
+        info = dataset.get_data_info(index)
+        path = info.get('img_path') or f'number {index}'
+        fault = file_fault(info) or (
+            f'the sample {path} can not be prepared: {type(error).__name__}, '
+            f'{" ".join(explain(error).split())}'
+        )
+        raise UnusableSample(fault) from error
+    check_labels(dataset, index, sample)
+    return sample
+
+
+def file_fault(info: dict) -> str | None:
+    """Return what is wrong with the files of a sample, or None."""
+    import cv2
+    import mmcv
+
+    for key, kind in (('img_path', 'image'), ('seg_map_path', 'label map')):
+        path = info.get(key)
+        if not path or '://' in path:
+            continue
+        if not os.path.isfile(path):
+            return f'the {kind} {path} is missing'
+        for flag in READS[key]:
+            try:
+                pixels = mmcv.imread(path, flag=flag)
+            except (OSError, cv2.error):
+                pixels = None
+            if pixels is None:
+                return f'the {kind} {path} can not be read: damaged, or empty?'
+    return None
+
+
+def check_labels(dataset: Dataset, index: int, sample) -> None:
+    """Raise if an image or a label map has labels beyond the classes.
+
+    The loss would end in an index error, on a GPU without saying where; the metric
+    would leave such pixels out.
+    """
+    classes = getattr(dataset, 'metainfo', {}).get('classes')
+    packed = sample.get('data_samples') if isinstance(sample, dict) else None
+    if not classes or packed is None:
+        return
+    told = f'but there are {len(classes)} classes, 0 to {len(classes) - 1}'
+    label = getattr(packed, 'gt_label', None)  # of a classifier
+    if isinstance(label, torch.Tensor):
+        wrong = label[(label < 0) | (label >= len(classes))]
+        if len(wrong):
+            path = dataset.get_data_info(index).get('img_path')
+            raise UnusableSample(
+                f'the image {path} has the label {wrong.tolist()[0]}, {told}'
+            )
+    label_map = getattr(packed, 'gt_sem_seg', None)
+    if getattr(label_map, 'data', None) is None:
+        return
+    labels, ignored = label_map.data, getattr(dataset, 'ignore_index', 255)
+    wrong = labels[((labels < 0) | (labels >= len(classes))) & (labels != ignored)]
+    if len(wrong):
+        path = dataset.get_data_info(index).get('seg_map_path')
+        shift = ' after reduce_zero_label' * bool(dataset.reduce_zero_label)
+        raise UnusableSample(
+            f'the label map {path} has the labels {wrong.unique().tolist()}{shift}, '
+            f'{told}; {ignored} is ignored'
+        )
