@@ -116,7 +116,7 @@ def peak_memory(device: str) -> float:
 
 def report(args: argparse.Namespace, seconds: list[float]) -> dict:
     """Return the measurement with its conditions."""
-    low, median, high = statistics.quantiles(seconds, n=4)
+    low, median, high = statistics.quantiles(seconds, n=4, method='inclusive')
     on_gpu = 'cuda' in args.device
     return dict(
         config=args.config,
