@@ -1,12 +1,14 @@
 """The `selective_scan` ops on GPU: the shared Triton scan on views of the tensors.
 
 Channels are split by group, `(b, g d, l)` -> `(b, g, l, d)`, without a copy. Tensors
-whose channels are contiguous, `(b, l, d)` in memory, are read fastest.
+whose channels are contiguous, `(b, l, d)` in memory, are read fastest. Results and
+gradients lie in memory as what they belong to, so that they are written as fast.
 """
 
 from torch import Tensor
 
 from .gpu_scan import scan_backward, scan_forward
+from .layout import empty_along, is_transposed
 from .reference import state_dtype
 
 
@@ -15,15 +17,15 @@ def forward(u, delta, A, B, C, D, delta_bias, delta_softplus, dtype, interval):
     (b, d, l), (g, n) = u.shape, B.shape[1:3]
     chunks = -(-l // interval) if interval else 0
     work = state_dtype(u)
-    y = u.new_empty(b, d, l, dtype=dtype)
-    last_state = u.new_empty(b, d, n, dtype=work)
+    y = empty_along(u, dtype)
+    last_state = u.new_empty(b, n, d, dtype=work)
     states = u.new_empty(b, g, chunks, n, d // g, dtype=work)
     scan_forward(
         *_views(g, u, delta, A, B, C, D, delta_bias),
         *(_by_group(y, g), last_state, states),
         **_along_length(l, delta_softplus, interval),
     )
-    return y, last_state, states
+    return y, last_state.mT, states
 
 
 def backward(
@@ -31,10 +33,12 @@ def backward(
 ):
     """Return the gradients of all tensor inputs, empty for those that are None."""
     (_, d, l), (g, n) = u.shape, B.shape[1:3]
-    du, ddelta = u.new_empty(u.shape), delta.new_empty(delta.shape)
+    du, ddelta = empty_along(u), empty_along(delta)
+    if is_transposed(dy) != is_transposed(u):
+        dy = dy.mT.contiguous().mT if is_transposed(u) else dy.contiguous()
     dA, dB, dC, dD, dbias = scan_backward(
         _by_group(dy, g),
-        dlast_state,
+        None if dlast_state is None else dlast_state.mT,
         *_views(g, u, delta, A, B, C, D, delta_bias),
         *(states, _by_group(du, g), _by_group(ddelta, g)),
         **_along_length(l, delta_softplus, interval),

@@ -8,7 +8,7 @@ is one decay, exp of A times the sum of its step sizes: one exponential for each
 import triton
 import triton.language as tl
 
-from .gpu_leaves import zero_of
+from .gpu_leaves import wide, zero_of
 from .gpu_steps import (
     WARP,
     decays_of,
@@ -48,19 +48,19 @@ def chain_kernel(
 
     `states` `(b, g, c, n, d)` holds the end of every chunk that began with 0, then the
     state with which it begins; `sums` `(b, g, c, d)` its step sizes; `first`
-    `(b, g, d, n)` the state before all, or None for 0. `BACKWARD` begins at the last.
+    `(b, n, g, d)` the state before all, or None for 0. `BACKWARD` begins at the last.
     """
     b, k, channel, real = place(tl.program_id(0), g, d)
-    row = k * d + channel
-    a = exponents(A + row * N, 0, N, WORK)
+    a = exponents(A + k * N * d + channel, d, 0, N, WORK)
     states += (b * g + k) * chunks * N * d + channel
     sums += (b * g + k) * chunks * d + channel
     if first is not None:
-        h = load_each(first + (b * g * d + row) * N, 1, 0, real, N, WORK)
+        first += (b * N * g + k) * d + channel
+        h = load_each(first, wide(g) * d, 0, real, N, WORK)
     else:
         h = zeros(N, WORK)
     for i in range(chunks):
-        chunk = tl.full((), 0, tl.int64) + i
+        chunk = wide(i)
         if BACKWARD:
             chunk = chunks - 1 - chunk
         end = load_each(states + chunk * N * d, d, 0, real, N, WORK)
@@ -110,7 +110,7 @@ def adjoint_kernel(
         (), 2 * N * (BC.dtype.element_ty.primitive_bitwidth // 8), tl.int32
     )
     shift = parameter(bias, row, WORK)
-    a = exponents(A + row * N, 0, N, WORK)
+    a = exponents(A + k * N * d + channel, d, 0, N, WORK)
 
     dh = zeros(N, WORK)
     total = tl.zeros([WARP], WORK)

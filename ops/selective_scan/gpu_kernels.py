@@ -12,7 +12,8 @@ before each, and a second pass goes on from there; backward likewise.
 Steps come in windows whose loads are issued together. The backward walks the chunks
 from last to first: it runs a chunk once from the state that the forward kept, notes
 the state before every window in a scratch buffer (which stays in the cache), then
-takes the windows from last to first, with the states of one window in registers.
+takes the windows from last to first, with the states of one window in registers. A lane
+reads from the buffer what it wrote itself, so no barrier is needed.
 
 B and C, and step sizes of low rank, lie side by side, so that one address serves all of
 them. Where the steps of a channel are neighbours in memory, as in mamba_ssm's layout, a
@@ -27,7 +28,7 @@ The kernels run compiled on a GPU and, with `TRITON_INTERPRET=1`, on CPU tensors
 import triton
 import triton.language as tl
 
-from .gpu_leaves import skip_rows, zero_of
+from .gpu_leaves import skip_rows, wide, zero_of
 from .gpu_steps import (
     WARP,
     advance,
@@ -106,14 +107,12 @@ def forward_kernel(
     )
     if RANK:
         low = fours(matrices + 2 * N, 0, RANK)
-        weights = load_each(dt_weight + row * RANK, 1, 0, real, RANK, WORK)
+        dt_weight += k * RANK * d + channel
+        weights = load_each(dt_weight, d, 0, real, RANK, WORK)
     else:
         delta_row = rows(delta, b, k, channel)
     shift, skip = parameter(bias, row, WORK), parameter(D, row, WORK)
-    a = exponents(A + row * N, 0, N, WORK)
-
-    if last_state is not None:
-        last_state += (b * g * d + row) * N
+    a = exponents(A + k * N * d + channel, d, 0, N, WORK)
 
     h = zeros(N, WORK)
     next_at = zero_of(tl.arange(0, WARP))
@@ -159,7 +158,8 @@ def forward_kernel(
         store_each(states, d, 0, h, real, N)
         tl.store(sums + chunk * d + channel, total, mask=real)
     elif last_state is not None:
-        store_each(last_state, 1, 0, h, real & (end >= l), N)
+        last_state += b * N * g * d + row
+        store_each(last_state, wide(g) * d, 0, h, real & (end >= l), N)
 
 
 @triton.jit
@@ -202,7 +202,6 @@ def backward_kernel(
     part = b  # of the sums over the batch, and over chunks of their own
     if CHUNKED:
         part = b * chunks + begin // INTERVAL
-    state_row = (part * g * d + row) * N
     turn = turn_of(TURNS)
     zero = zero_of(tl.arange(0, WARP))
     route = route_of(routes, k)
@@ -219,7 +218,7 @@ def backward_kernel(
         (), 2 * N * (BC.dtype.element_ty.primitive_bitwidth // 8), tl.int32
     )
     shift, skip = parameter(bias, row, WORK), parameter(D, row, WORK)
-    a = exponents(A + row * N, turn, N, WORK)
+    a = exponents(A + k * N * d + channel, d, turn, N, WORK)
 
     dBC += program.to(tl.int64) * l * 2 * N
     scratch += tl.program_id(0).to(tl.int64) * (INTERVAL // WINDOW) * N * WARP
@@ -230,7 +229,8 @@ def backward_kernel(
         dstates += ((b * g + k) * chunks + begin // INTERVAL) * N * d + channel
         dh = load_each(dstates, d, turn, real, N, WORK)
     elif dstates is not None:  # of the last state
-        dh = load_each(dstates + state_row, 1, turn, real, N, WORK)
+        dstates += b * N * g * d + row
+        dh = load_each(dstates, wide(g) * d, turn, real, N, WORK)
     else:
         dh = zeros(N, WORK)
     dA_sum = zeros(N, WORK)
@@ -256,7 +256,6 @@ def backward_kernel(
             for j in tl.static_range(WINDOW):
                 b_t = load_row(B, at[j], BC_stride, N)
                 h = advance(h, decays_of(a, step[j], N), step[j] * x[j], b_t, N)
-        tl.debug_barrier()  # what the warp wrote to scratch is there to read
 
         window_at = visit(first + (windows - 1) * WINDOW, route, height, width) + zero
         for v in range(windows):
@@ -307,9 +306,9 @@ def backward_kernel(
             store_window(
                 *(ddelta_row, ddelta.l, at, ddelta_window, remaining, PACKED, WINDOW)
             )
-        tl.debug_barrier()  # scratch is read before the next chunk writes it
 
-    store_each(dA + state_row, 1, turn, dA_sum, real, N)
+    dA += (part * g + k) * N * d + channel
+    store_each(dA, d, turn, dA_sum, real, N)
     if dD is not None:
         tl.store(dD + part * g * d + row, dD_sum, mask=real)
     if dbias is not None:

@@ -64,6 +64,12 @@ def reciprocal(x):
 
 
 @triton.jit
+def wide(number):
+    """Return an integer argument as int64: Triton narrows one that fits 32 bits."""
+    return tl.full((), 0, tl.int64) + number
+
+
+@triton.jit
 def skip_rows(pointer, count, stride):
     """Return `pointer` after `count` (int32) rows of `stride` bytes."""
     if PTX and stride.dtype == tl.int32:  # else int64 is multiplied, in four parts

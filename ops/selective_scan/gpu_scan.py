@@ -21,7 +21,7 @@ BLOCK = WARP.value  # channels of a program
 FORWARD_WINDOW = 4  # steps whose loads are issued together
 CHUNK = 32  # steps of a chunk, where they run side by side and no states are kept
 SCHEDULERS = 4  # of a multiprocessor
-MAX_STEPS = 2**30  # so that the sum of two positions is an int32
+MAX_STEPS = 2**30  # and channels, so that the sum of two positions is an int32
 MAX_ROUTES = 31  # routes travel as two bits each of one int64
 
 
@@ -71,18 +71,19 @@ def scan_forward(
     Without `routes`, all scans visit the rows of the map one after another.
     `u`, `delta`, `y` are `(b, g, l, d)`, `B` and `C` `(b, g, l, n)`, all with any
     strides; instead of `delta` there may be what the kernel makes it from; `A`
-    `(g, d, n)`, `D` and `bias` `(g, d)`; `last_state` `(b, g, d, n)` and `states`
+    `(g, d, n)`, `D` and `bias` `(g, d)`; `last_state` `(b, n, g, d)` and `states`
     `(b, g, chunks, n, d)` contiguous, in the dtype of the state.
     """
-    _check_steps(height * width)
     (b, g, l, d), n = u.shape, A.shape[-1]
+    _check_size(height * width, d)
+    A = _by_state(A)
     low = delta if isinstance(delta, LowRank) else None
     programs = b * g * triton.cdiv(d, BLOCK)
     sequences = (
         _sequences(u),
         None if low else _sequences(delta),
-        low and low.weight.contiguous(),
-        A.contiguous(),
+        low and _by_state(low.weight),
+        A,
         _matrices(states.dtype, B, C, *([low.dt] if low else [])),
         *map(_contiguous, (D, bias)),
         _sequences(y),
@@ -139,18 +140,19 @@ def scan_backward(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor | None, Tensor | None]:
     """Fill `du` and `ddelta`, `(b, g, l, d)` with any strides; return the other five.
 
-    Shapes as in `scan_forward`; `dlast_state` is `(b, g, d, n)` or None.
+    Shapes as in `scan_forward`; `dlast_state` is `(b, n, g, d)` or None. `ddelta` may
+    be the memory of `delta`: every lane reads a step size before it writes there.
 
     Returns:
         The gradients of `A` `(g, d, n)`, of `B` and `C` `(b, g, l, n)`, of `D` and
         `bias` `(g, d)` (None for None), in the dtype of the state.
     """
-    _check_steps(height * width)
     (b, g, l, d), n = u.shape, A.shape[-1]
+    _check_size(height * width, d)
     blocks, window = triton.cdiv(d, BLOCK), window_steps(n)
     interval = _checked(interval)
     programs, parts, dstates = b * g * blocks, b, _contiguous(dlast_state)
-    delta_sequences, A = _sequences(delta), A.contiguous()
+    delta_sequences, A = _sequences(delta), _by_state(A)
     BC = _matrices(states.dtype, B, C)
     D, bias = map(_contiguous, (D, bias))
     size = _pack(routes), height, width, g, d
@@ -171,7 +173,7 @@ def scan_backward(
             tensors = _sequences(dy), delta_sequences, A, BC, bias, dstates, sums
             _launch(adjoint_kernel, programs, *tensors, *size, **constants)
             _chain(dstates, sums, _contiguous(dlast_state), A, backward=True)
-        dA = states.new_empty(parts, g, d, n)
+        dA = states.new_empty(parts, g, n, d)
         dBC = states.new_empty(b, g, blocks, l, 2 * n)
         dD, dbias = (
             None if t is None else states.new_empty(parts, g, d) for t in (D, bias)
@@ -188,7 +190,7 @@ def scan_backward(
             **constants,
         )
     dD, dbias = (None if t is None else t.sum(0) for t in (dD, dbias))
-    return dA.sum(0), *dBC.sum(2).split(n, dim=-1), dD, dbias
+    return dA.sum(0).mT.contiguous(), *dBC.sum(2).split(n, dim=-1), dD, dbias
 
 
 def in_chunks(programs: int, steps: int, device: torch.device) -> bool:
@@ -208,7 +210,7 @@ def _chain(
 ) -> None:
     b, g, chunks, n, d = states.shape
     programs = b * g * triton.cdiv(d, BLOCK)
-    tensors = states, sums, first, A.contiguous()
+    tensors = states, sums, first, A
     kind = tl.float64 if states.dtype == torch.float64 else tl.float32
     constants = dict(N=n, BACKWARD=backward, WORK=kind)
     _launch(chain_kernel, programs, *tensors, chunks, g, d, **constants)
@@ -234,6 +236,11 @@ def _packed(window: int, *tensors: Tensor) -> bool:
         and all(x.stride(axis) % window == 0 for axis in (0, 1, 3))
         for x in tensors
     )
+
+
+def _by_state(parameter: Tensor) -> Tensor:
+    """Bring `(g, d, n)` to `(g, n, d)`, so that neighbouring lanes read neighbours."""
+    return parameter.mT.contiguous()
 
 
 def _contiguous(x: Tensor | None) -> Tensor | None:
@@ -268,9 +275,10 @@ def _checked(interval: int) -> int:
     return interval
 
 
-def _check_steps(steps: int) -> None:
-    if steps > MAX_STEPS:
-        raise ValueError(f'the GPU kernels take at most 2^30 steps, got {steps}')
+def _check_size(steps: int, channels: int) -> None:
+    for name, count in (('steps', steps), ('channels', channels)):
+        if count > MAX_STEPS:
+            raise ValueError(f'the GPU kernels take at most 2^30 {name}, got {count}')
 
 
 def _pack(routes: Sequence[int] | None) -> int | None:

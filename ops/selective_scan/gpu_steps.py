@@ -8,7 +8,7 @@ tensors, each with one element per lane, which the compiler keeps in registers.
 import triton
 import triton.language as tl
 
-from .gpu_leaves import exp2, load_four, skip_rows
+from .gpu_leaves import exp2, load_four, skip_rows, wide
 
 LOG2_E = tl.constexpr(1.4426950408889634)
 WARP = tl.constexpr(32)  # channels of a program: one for each lane
@@ -36,17 +36,17 @@ def place(program, g, d):
     need no mask.
     """
     blocks = tl.cdiv(d, WARP)
-    scan = (program // blocks).to(tl.int64)
+    scan = program // blocks
     first = program % blocks * WARP
     lane = tl.arange(0, WARP)
     channel = tl.minimum(first + lane, d - 1).to(tl.int64)
-    return scan // g, scan % g, channel, lane < d - first
+    return (scan // g).to(tl.int64), (scan % g).to(tl.int64), channel, lane < d - first
 
 
 @triton.jit
 def route_of(routes, k):
     """Return the route of scan `k`; without routes, that of rows for any k."""
-    return (routes >> (2 * k)) & 3 if routes is not None else tl.full((), 0, tl.int64)
+    return (wide(routes) >> (2 * k)) & 3 if routes is not None else wide(0)
 
 
 @triton.jit
@@ -163,11 +163,11 @@ def turn_of(TURNS: tl.constexpr):
 
 
 @triton.jit
-def exponents(rows, turn, N: tl.constexpr, WORK: tl.constexpr):
+def exponents(pointer, stride, turn, N: tl.constexpr, WORK: tl.constexpr):
     """Return A log2(e), so that exp(delta A) is one exp2."""
     a = ()
     for n in tl.static_range(N):
-        a = a + (tl.load(rows + (n ^ turn)).to(WORK) * LOG2_E,)
+        a = a + (tl.load(pointer + (n ^ turn) * wide(stride)).to(WORK) * LOG2_E,)
     return a
 
 
@@ -194,7 +194,7 @@ def load_each(pointer, stride, turn, mask, N: tl.constexpr, WORK: tl.constexpr):
     """Load one value per state."""
     values = ()
     for n in tl.static_range(N):
-        value = tl.load(pointer + (n ^ turn) * stride, mask=mask, other=0.0)
+        value = tl.load(pointer + (n ^ turn) * wide(stride), mask=mask, other=0.0)
         values = values + (value.to(WORK),)
     return values
 
@@ -203,7 +203,7 @@ def load_each(pointer, stride, turn, mask, N: tl.constexpr, WORK: tl.constexpr):
 def store_each(pointer, stride, turn, values, mask, N: tl.constexpr):
     """Store one value per state."""
     for n in tl.static_range(N):
-        tl.store(pointer + (n ^ turn) * stride, values[n], mask=mask)
+        tl.store(pointer + (n ^ turn) * wide(stride), values[n], mask=mask)
 
 
 @triton.jit
@@ -239,12 +239,7 @@ def store_sums(pointer, values, mask, turn, TURNS: tl.constexpr):
     own = lane % 4 + turn + lane // 4 % (8 // TURNS) * 4 * TURNS  # the sum it keeps
     COUNT: tl.constexpr = len(values)
     for first in tl.static_range(0, COUNT, WARP):
-        folded = ()
-        for i in tl.static_range(min(WARP, triton.next_power_of_2(COUNT - first))):
-            if first + i < COUNT:
-                folded = folded + (values[first + i],)
-            else:
-                folded = folded + (tl.zeros_like(values[0]),)
+        folded = _padded(values, first)
         for level in tl.static_range(5):
             if 2**level < TURNS:
                 folded = _fold_turned(folded, lane ^ (WARP // TURNS << level))
@@ -252,6 +247,21 @@ def store_sums(pointer, values, mask, turn, TURNS: tl.constexpr):
                 folded = _fold(folded, lane, 2**level // TURNS)
         used = (first + own < COUNT) & mask
         tl.store(pointer + first + own, folded[0], mask=used)
+
+
+@triton.jit
+def _padded(values, FIRST: tl.constexpr):
+    """Return 32 of the values, or those that are left and zeros up to a power of 2."""
+    LEFT: tl.constexpr = len(values) - FIRST
+    HALF: tl.constexpr = 16 if LEFT > 16 else 8 if LEFT > 8 else 4 if LEFT > 4 else 2
+    SIZE: tl.constexpr = 2 * HALF if LEFT > 2 else 2
+    padded = ()
+    for i in tl.static_range(FIRST, FIRST + SIZE):
+        if i < len(values):
+            padded = padded + (values[i],)
+        else:
+            padded = padded + (tl.zeros_like(values[0]),)
+    return padded
 
 
 @triton.jit

@@ -9,6 +9,7 @@ from torch import Tensor
 from ..backend import INTERVAL, NAMESPACE, register
 from ..checks import expect, expect_bool, expect_shape, expect_tensors
 from . import fallback
+from .layout import empty_along
 from .reference import state_dtype
 
 
@@ -153,8 +154,8 @@ def _fake(u, delta, A, B, C, D, delta_bias, delta_softplus, dtype, interval):
     (b, d, l), g, n = u.shape, B.shape[1], A.shape[1]
     chunks = (l + interval - 1) // interval if interval else 0
     return (
-        u.new_empty(b, d, l, dtype=dtype),
-        A.new_empty(b, d, n),
+        _empty(u, dtype),
+        A.new_empty(b, n, d).mT if u.is_cuda else A.new_empty(b, d, n),
         A.new_empty(b, g, chunks, n, d // g),
     )
 
@@ -163,9 +164,15 @@ def _fake_backward(
     dy, dlast_state, u, delta, A, B, C, D, delta_bias, states, delta_softplus, interval
 ):
     return (
-        *(t.new_empty(t.shape) for t in (u, delta, A, B, C)),
+        *(_empty(t) for t in (u, delta)),
+        *(t.new_empty(t.shape) for t in (A, B, C)),
         *(A.new_empty(0 if t is None else t.shape[0]) for t in (D, delta_bias)),
     )
+
+
+def _empty(x, dtype=None):
+    """Return an empty tensor of the shape of `x`, on GPU in its order of axes."""
+    return empty_along(x, dtype) if x.is_cuda else x.new_empty(x.shape, dtype=dtype)
 
 
 def _no_double_backward(ctx, *grads):
