@@ -74,8 +74,28 @@ sys.exit(not os.path.exists(header))' ||
         fail "$1 has to be compiled and Python.h is missing; on Debian: apt install python3-dev"
 }
 
+has_nvcc() {
+    command -v nvcc >/dev/null || [ -n "${CUDA_HOME:-}" ]
+}
+
 mmcv_works() {
     "$PY" -c 'import mmcv, mmcv.ops; assert mmcv.__version__ == "2.1.0"' 2>/dev/null
+}
+
+# Sources of mmcv that define the same helpers as others, and so are compiled alone.
+ALONE='psamask.cpp roi_align.cpp roi_align_rotated.cpp rotated_feature_align.cpp'
+
+# Lets one file of a folder include the others: nearly all of their compilation is
+# torch's headers, which are read once then.
+group_sources() {
+    local folder=$1 file name
+    mkdir "$folder/parts"
+    for file in "$folder"/*.cpp; do
+        name=${file##*/}
+        [[ " $ALONE " == *" $name "* ]] && continue
+        mv "$file" "$folder/parts/"
+        echo "#include \"parts/$name\"" >> "$folder/grouped.cpp"
+    done
 }
 
 install_mmcv() {
@@ -84,12 +104,22 @@ install_mmcv() {
         return
     fi
     need_compiler mmcv
-    say "4/5 compiling mmcv 2.1.0 with ops (about 8 minutes on 2 cores, once)"
-    # Its GPU ops need nvcc; without it mmcv is built for the CPU, even beside a GPU.
-    command -v nvcc >/dev/null || [ -n "${CUDA_HOME:-}" ] || export CUDA_VISIBLE_DEVICES=
-    # No cache: a wheel there may be without ops, or of another torch.
-    MMCV_WITH_OPS=1 "${PIP[@]}" install --no-build-isolation --no-deps --no-cache-dir \
-        --no-binary mmcv --force-reinstall mmcv==2.1.0
+    local folder CFLAGS="-g0 ${CFLAGS:-}"
+    folder=$(cd "$VENV" && pwd)/mmcv
+    rm -rf "$folder"
+    "${PIP[@]}" download -q --no-build-isolation --no-deps --no-binary mmcv -d "$folder" mmcv==2.1.0
+    tar -xzf "$folder"/mmcv-2.1.0.tar.gz -C "$folder" --strip-components 1
+    if has_nvcc && "$PY" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then
+        say '4/5 compiling mmcv 2.1.0 with ops for CPU and GPU (10 minutes and more)'
+    else
+        say '4/5 compiling mmcv 2.1.0 with ops for the CPU (1 to 2 minutes on 2 cores)'
+        export CUDA_VISIBLE_DEVICES= # without nvcc mmcv must not see a GPU
+    fi
+    group_sources "$folder/mmcv/ops/csrc/pytorch"
+    group_sources "$folder/mmcv/ops/csrc/pytorch/cpu"
+    MMCV_WITH_OPS=1 CFLAGS=$CFLAGS "${PIP[@]}" install --no-build-isolation --no-deps \
+        --no-cache-dir --force-reinstall "$folder"
+    rm -rf "$folder"
     mmcv_works || fail "mmcv was built but does not load: $PY -c 'import mmcv.ops'"
 }
 
