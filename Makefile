@@ -7,6 +7,7 @@
 # make torture-quick   a few trials of each (minutes)
 # make bench      time the scans and ViM2-T on the CPU (minutes), draw the results
 # make bench-gpu  time the scans and ViM2-T on the GPU, beside its limits; fill the page
+# make docs       build the documentation site into docs/_build; a broken link fails
 # make wheel      build the wheel into dist/, without an index and reproducibly
 # They set up .venv first where it is missing; later calls find it complete.
 #
@@ -26,7 +27,7 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 .PHONY: help setup demo demo-det demo-seg demo-forecast test torture torture-quick \
-		bench bench-gpu lint wheel clean
+		bench bench-gpu docs lint wheel clean
 
 VENV ?= .venv
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -104,6 +105,11 @@ lint: setup
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 
+$(STAMPS)/docs: requirements/docs.txt $(STAMPS)/package
+	@tools/setup.sh docs && touch $@
+docs: $(STAMPS)/docs
+	$(PY) -m sphinx --fail-on-warning --keep-going -q -b html -c docs . docs/_build
+
 wheel: $(STAMPS)/tested
 	@tools/wheel.sh
 
@@ -111,4 +117,5 @@ clean:
 	rm -rf $(VENV) build dist *.egg-info mmmambamixer/.mim
 	rm -rf work_dirs/demo{,-det,-seg,-forecast}
 	rm -rf data/digits data/{digit,crowded}_scenes data/weather_year
+	rm -rf docs/_build
 	rm -f ops/_C.*

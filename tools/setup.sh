@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# One step of the set-up of the virtual environment: venv, torch, tested, mmcv, package.
+# One step of the set-up of the virtual environment: venv, torch, tested, mmcv, package,
+# docs.
 # `make setup` calls them in order; each may be repeated.
 set -euo pipefail
 
@@ -134,11 +135,17 @@ install_package() {
     "$PY" -m mmmambamixer.env
 }
 
+install_docs() {
+    say 'packages of the documentation site (seconds)'
+    "${PIP[@]}" install -q --no-deps -r requirements/docs.txt
+}
+
 case ${1:-} in
 venv) make_venv ;;
 torch) install_torch ;;
 tested) install_tested ;;
 mmcv) install_mmcv ;;
 package) install_package ;;
-*) fail "usage: tools/setup.sh venv|torch|tested|mmcv|package, got '${1:-}'" ;;
+docs) install_docs ;;
+*) fail "usage: tools/setup.sh venv|torch|tested|mmcv|package|docs, got '${1:-}'" ;;
 esac

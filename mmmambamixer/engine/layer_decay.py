@@ -15,15 +15,14 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     Each group gets `lr * layer_decay_rate ** (depths - 1 - depth)`, where
     `model.backbone.get_layer_depth(name, prefix='backbone.')` tells depth and depths;
     what follows the backbone keeps its rate. The rules of MMEngine's default
-    constructor, such as `custom_keys` with `lr_mult`, hold before that.
+    constructor, such as `custom_keys` with `lr_mult`, hold before that::
 
         optim_wrapper = dict(
             constructor='mmmambamixer.LayerDecayOptimWrapperConstructor',
             paramwise_cfg=dict(layer_decay_rate=0.9),
         )
 
-    The constructors of mmpretrain and mmdet do this for classifiers, or for ConvNeXt,
-    only.
+    The constructors of mmpretrain and mmdet are for classifiers, or ConvNeXt, only.
 
     Args:
         optim_wrapper_cfg: Settings of the optimiser wrapper; the optimiser needs `lr`.
