@@ -14,6 +14,8 @@ AT_FAULT = (ValueError, TypeError, KeyError, OSError, RuntimeError)
 SCHEDULER = 'end should be larger than begin, but got '
 LONGEST = 400
 """Characters of a sentence of others; some print whole configs."""
+SHOWN = 8
+"""Names of a list in a message."""
 
 
 def explain(error: BaseException) -> str:
@@ -100,6 +102,15 @@ def one_sentence(errors: type[Exception] | tuple[type[Exception], ...] = AT_FAUL
 
 class TrainingStopped(RuntimeError):
     """A run cannot go on; the message says why, and what can be resumed from."""
+
+
+def few(names: Iterable) -> str:
+    """Return the first names of a list in a row, and how many there are."""
+    names = list(map(str, names))
+    told = [n if len(n) <= LONGEST // SHOWN else f'{n[:47]}...' for n in names[:SHOWN]]
+    return (', '.join(told) or 'none') + (
+        f', ... ({len(names)})' if len(names) > SHOWN else ''
+    )
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

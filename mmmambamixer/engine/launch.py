@@ -11,28 +11,15 @@ from mmengine.hooks import Hook
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner, find_latest_checkpoint
 from mmengine.runner.checkpoint import CheckpointLoader
-from torch.utils.data import Dataset
 
-from ..messages import AT_FAULT, TrainingStopped, explain, one_sentence
-from ..preflight.coco import watch_coco
+from ..messages import AT_FAULT, TrainingStopped, one_sentence
 from ..preflight.config import check_config
 from ..preflight.data import check_data
-from ..preflight.model import (
-    check_channels,
-    check_class_order,
-    check_num_classes,
-    check_preprocessor,
-)
-from ..preflight.samples import (
-    UnusableSample,
-    check_image,
-    check_label_depth,
-    inner_datasets,
-    watch_samples,
-)
-from ..preflight.series import check_series, check_trained_on
+from ..preflight.model import check_channels, check_preprocessor
+from ..preflight.samples import UnusableSample
 from ..preflight.starting_weights import check_loaded, check_starting_weights
 from .config import require_gpu_for_amp
+from .data import open_data
 from .hooks.checkpoint import SafeCheckpointHook
 from .ranks import check_norms, join_ranks
 from .restart import resume_if_restarted
@@ -48,9 +35,6 @@ STARTED = dict(
     slurm='srun, as tools/slurm_train.sh does',
     mpi='mpirun',
 )
-
-EMPTY = 'need at least one array to concatenate'
-"""What MMEngine says when it packs a data set without images."""
 
 
 class Begun(Hook):
@@ -91,16 +75,14 @@ def prepare(config: Config, part: str, *, auto_resume: bool = False) -> Runner:
     runner = build_runner(config)
     if part == 'train':
         check_starting_weights(runner.model)
-        check_start(runner, otherwise=start)
-        open_data(runner, *parts)
+        meta, path = check_start(runner, otherwise=start)
+        anew = not runner._resume
+        open_data(runner, *parts, meta=meta, path=path, anew=anew)
     else:
         path = config.load_from
         checkpoint = CheckpointLoader.load_checkpoint(path, map_location='cpu')
         check_loaded(runner, checkpoint, path, trains=False)
-        open_data(runner, *parts)
-        check_meta(
-            checkpoint.get('meta', {}), runner.test_loop.dataloader.dataset, path
-        )
+        open_data(runner, *parts, meta=checkpoint.get('meta'), path=path)
     return runner
 
 
@@ -116,67 +98,6 @@ def train(runner) -> None:
             raise
         with one_sentence():
             raise error
-
-
-def open_data(runner, *parts: str) -> None:
-    """Open the data sets of the runner's loops and check them against the model.
-
-    From then on an unusable file raises `UnusableSample`, which names it.
-
-    Args:
-        runner: From `build_runner`.
-        *parts: 'train', 'val' or 'test'; those that the config leaves out are skipped.
-
-    Raises:
-        ValueError: If a data set is empty, or the model has another number of classes,
-            or other sizes of windows.
-    """
-    if runner.cfg.get('default_scope') == 'mmdet':
-        from mmdet.datasets import CocoDataset
-
-        watch_coco(CocoDataset)
-    for part in parts:
-        key = f'{part}_dataloader'
-        try:
-            loop = getattr(runner, f'{part}_loop')
-        except Exception as error:  # data files may be wrong in any way
-            if EMPTY in str(error):
-                told = f'{key} has no image that its filters let pass'
-            else:
-                told = f'{key} can not be made: {explain(error)}'
-            raise ValueError(told) from error
-        if loop is None:
-            continue
-        if len(loop.dataloader) == 0:
-            raise ValueError(
-                f'{key} makes no batch of {len(loop.dataloader.dataset)} images'
-            )
-        for dataset in inner_datasets(loop.dataloader.dataset):
-            classes = getattr(dataset, 'metainfo', {}).get('classes')
-            if classes:
-                check_num_classes(runner.model, classes, key)
-            check_label_depth(dataset)
-            check_series(runner.model, dataset, key)
-        watch_samples(loop.dataloader.dataset)
-        check_image(runner.model, loop.dataloader.dataset, key)
-
-
-def check_meta(meta: Mapping, dataset: Dataset, path: str) -> None:
-    """Raise unless a checkpoint was trained on classes or variates like a data set's.
-
-    Args:
-        meta: `meta` of the checkpoint.
-        dataset: It is to be tested on.
-        path: Name of the checkpoint in the message.
-
-    Raises:
-        ValueError: Names what differs.
-    """
-    trained, tested = meta.get('dataset_meta') or {}, dataset.metainfo
-    if trained.get('classes') and tested.get('classes'):
-        check_class_order(trained['classes'], tested['classes'], path)
-    if tested.get('variates'):
-        check_trained_on(meta, tested, path)
 
 
 def build_runner(config: Config):
@@ -206,12 +127,18 @@ def check_launcher(config: Config) -> None:
         )
 
 
-def check_start(runner: Runner, otherwise: str | None = None) -> None:
+def check_start(
+    runner: Runner, otherwise: str | None = None
+) -> tuple[Mapping | None, str]:
     """Raise unless the checkpoint that a training will start from is there and fits.
 
     Args:
         runner: Before it trains.
         otherwise: What to load where there is no checkpoint to go on from.
+
+    Returns:
+        `meta` of that checkpoint and its path; None and '' where there is none, or
+        where its heads start anew.
 
     Raises:
         FileNotFoundError: If there is no such checkpoint.
@@ -233,6 +160,10 @@ def check_start(runner: Runner, otherwise: str | None = None) -> None:
             )
     if path is not None:
         checkpoint = CheckpointLoader.load_checkpoint(path, map_location='cpu')
-        check_loaded(runner, checkpoint, path, trains=True)
+        parts = check_loaded(runner, checkpoint, path, trains=True)
+        heads = [name for part in parts for name in part.split('.')]
+        if not any(name.endswith('head') for name in heads):
+            return checkpoint.get('meta'), path
     elif runner.cfg.get('load_except'):
         raise ValueError('load_except is for load_from, and there is none')
+    return None, ''

@@ -4,7 +4,10 @@ mmdet drops boxes that it can not use, and says nothing.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from numbers import Real
 
 from mmengine.logging import print_log
@@ -17,24 +20,67 @@ KEYS = dict(
 """What mmdet needs of each entry of the lists of a file."""
 
 
-def watch_coco(dataset: type) -> None:
-    """Have mmdet's `CocoDataset`, or one that reads as it does, check what it reads."""
-    reader = dataset.COCOAPI
-    if getattr(reader, 'checks', False):
-        return
+@dataclass
+class CocoFile:
+    """What a file says that only some runs need.
+
+    Attributes:
+        boxes: Boxes of each category that mmdet does not leave out.
+        no_mask: Categories of annotations without a segmentation, by their id.
+        no_area: Those whose polygons have all fewer than 6 numbers.
+    """
+
+    boxes: Counter = field(default_factory=Counter)
+    no_mask: dict[int, str] = field(default_factory=dict)
+    no_area: dict[int, str] = field(default_factory=dict)
+
+
+@contextmanager
+def watch_coco(dataset: type) -> Iterator[dict[str, CocoFile]]:
+    """Have mmdet's `CocoDataset`, or one that reads as it does, check what it reads.
+
+    Yields:
+        What was found in the files that are read in the meantime, by their paths.
+    """
+    reader, files = dataset.COCOAPI, {}
 
     class Checked(reader):
-        checks = True
-
         def __init__(self, annotation_file: str) -> None:
             self.annotation_file = annotation_file
             super().__init__(annotation_file)
 
         def createIndex(self) -> None:  # pycocotools calls it when the file is read
             check_annotations(self.dataset, self.annotation_file)
+            files[self.annotation_file] = read_file(self.dataset)
             super().createIndex()
 
     dataset.COCOAPI = Checked
+    try:
+        yield files
+    finally:
+        dataset.COCOAPI = reader
+
+
+def read_file(content: Mapping) -> CocoFile:
+    """Return what is in a file that `check_annotations` has let pass."""
+    names = {category['id']: category['name'] for category in content['categories']}
+    found = CocoFile()
+    for annotation in content.get('annotations') or ():
+        name = names[annotation['category_id']]
+        mask, (*_, w, h) = annotation.get('segmentation'), annotation['bbox']
+        if annotation.get('ignore') or min(w, h) < 1 or annotation['area'] <= 0:
+            continue  # mmdet leaves it out
+        found.boxes[name] += 1
+        if not mask:
+            found.no_mask[annotation['id']] = name
+        elif isinstance(mask, list) and not whole_polygons(mask):
+            found.no_area[annotation['id']] = name
+    return found
+
+
+def whole_polygons(mask: Sequence) -> list:
+    """Return the polygons that have an area: of three corners at least."""
+    return [polygon for polygon in mask if len(polygon) >= 6]
 
 
 def check_annotations(content: Mapping, path: str) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from mmengine.config import Config
 from mmengine.registry import DATASETS
 
+from ..messages import few
+
 
 def check_data(config: Config, *parts: str) -> None:
     """Raise unless folders and annotation files exist and name the config's classes.
@@ -76,14 +78,14 @@ def check_coco_classes(dataset: Mapping, path: str | None, scope: str | None) ->
     found = coco_categories(path)
     if sorted(set(classes) & set(found)) != sorted(classes):
         raise ValueError(
-            f'the config expects the classes {_first(classes)}, but {path} has the '
-            f'categories {_first(found)}: set metainfo.classes to names from there'
+            f'the config expects the classes {few(classes)}, but {path} has the '
+            f'categories {few(found)}: set metainfo.classes to names from there'
         )
     in_file = [name for name in found if name in classes]
     if in_file != list(classes):
         raise ValueError(
-            f'{path} has the categories in the order {_first(in_file)}, the config in '
-            f'{_first(classes)}; mmdet takes the order of the file, so classes would '
+            f'{path} has the categories in the order {few(in_file)}, the config in '
+            f'{few(classes)}; mmdet takes the order of the file, so classes would '
             'get the names of others'
         )
 
@@ -144,8 +146,3 @@ def _folders(dataset: Mapping) -> Iterator[str]:
     for value in prefix.values() if isinstance(prefix, Mapping) else [prefix]:
         if isinstance(value, str) and value and '://' not in value:
             yield os.path.join(root, value)
-
-
-def _first(names, count: int = 10) -> str:
-    told = ', '.join(map(str, list(names)[:count])) or 'none'
-    return told + (f', ... ({len(names)})' if len(names) > count else '')

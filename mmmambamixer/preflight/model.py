@@ -45,31 +45,6 @@ def check_num_classes(model: nn.Module, classes: Sequence[str], dataset: str) ->
             )
 
 
-def check_class_order(trained: Sequence[str], tested: Sequence[str], name: str) -> None:
-    """Raise if a checkpoint has the classes of a data set in another order.
-
-    Args:
-        trained: Classes that the checkpoint names.
-        tested: Classes of the data set.
-        name: Name of the checkpoint in the message.
-
-    Raises:
-        ValueError: Names the first class that has another place.
-    """
-    trained, tested = list(map(str, trained)), list(map(str, tested))
-    if trained != tested and sorted(trained) == sorted(tested):
-        i = next(
-            i
-            for i, pair in enumerate(zip(trained, tested, strict=True))
-            if len({*pair}) > 1
-        )
-        raise ValueError(
-            f"{name} was trained with the class '{trained[i]}' at place {i}, the data "
-            f"set has '{tested[i]}' there: give metainfo.classes in the order of the "
-            'checkpoint'
-        )
-
-
 def check_channels(model: nn.Module) -> None:
     """Raise unless neck or heads expect the channels that the backbone gives.
 

@@ -2,7 +2,7 @@
 
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 
 import numpy as np
@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 
-from ..messages import explain
+from ..messages import explain, few
 from ..wrappers import unwrapped
 
 READS = dict(img_path=('unchanged', 'color'), seg_map_path=('unchanged',))
@@ -80,52 +80,40 @@ def check_sizes(results: dict) -> dict:
     return results
 
 
-def check_label_depth(dataset: Dataset) -> None:
-    """Raise ValueError if the first label map has labels of more than 8 bits.
-
-    mmseg keeps 8 bits, and labels beyond 255 would become others, without a word.
-    """
-    if not hasattr(dataset, 'get_data_info') or not len(dataset):
-        return
-    path = dataset.get_data_info(0).get('seg_map_path')
-    if not path or not os.path.isfile(path) or file_fault(dict(seg_map_path=path)):
-        return
-    import mmcv  # not there for forecasters
-
-    labels = mmcv.imread(path, flag='unchanged')
-    if labels.dtype != np.uint8 and labels.max() > 255:
-        raise ValueError(
-            f'the label map {path} has labels up to {labels.max()}, of which mmseg '
-            'keeps 8 bits: expected values up to 255'
-        )
-
-
-def check_image(model: nn.Module, dataset: Dataset, key: str) -> None:
-    """Raise unless the first image has the channels that the model reads.
-
-    The random numbers of the process stay as they are.
-
-    Args:
-        model: Left alone if its backbone does not say its `in_channels`.
-        dataset: Not empty.
-        key: Its name in the message.
-
-    Raises:
-        ValueError: Names both numbers.
-    """
+def first_sample(dataset: Dataset):
+    """Return the first sample; the random numbers of the process stay as they are."""
     states = random.getstate(), np.random.get_state()
     with torch.random.fork_rng(devices=[]):
         sample = dataset[0]
     random.setstate(states[0])
     np.random.set_state(states[1])
+    return sample
+
+
+def channels_of(sample) -> int | None:
+    """Return the channels of a sample's image, None if it has no image."""
     image = sample.get('inputs') if isinstance(sample, dict) else None
     image = image[0] if isinstance(image, (list, tuple)) else image
+    if not isinstance(image, torch.Tensor) or image.dim() != 3:
+        return None
+    return len(image)
+
+
+def check_image(model: nn.Module, channels: int | None, key: str) -> None:
+    """Raise unless the first image has the channels that the model reads.
+
+    Args:
+        model: Left alone if its backbone does not say its `in_channels`.
+        channels: Of the image.
+        key: Name of the data set in the message.
+
+    Raises:
+        ValueError: Names both numbers.
+    """
     wanted = getattr(getattr(unwrapped(model), 'backbone', None), 'in_channels', None)
-    if not isinstance(image, torch.Tensor) or not isinstance(wanted, int):
-        return
-    if image.dim() == 3 and len(image) != wanted:
+    if isinstance(wanted, int) and channels not in (None, wanted):
         raise ValueError(
-            f'the images of {key} have {len(image)} channels, but '
+            f'the images of {key} have {channels} channels, but '
             f'model.backbone.in_channels is {wanted}'
         )
 
@@ -183,14 +171,13 @@ def check_labels(dataset: Dataset, index: int, sample) -> None:
     packed = sample.get('data_samples') if isinstance(sample, dict) else None
     if not classes or packed is None:
         return
-    told = f'but there are {len(classes)} classes, 0 to {len(classes) - 1}'
     label = getattr(packed, 'gt_label', None)  # of a classifier
     if isinstance(label, torch.Tensor):
         wrong = label[(label < 0) | (label >= len(classes))]
         if len(wrong):
             path = dataset.get_data_info(index).get('img_path')
             raise UnusableSample(
-                f'the image {path} has the label {wrong.tolist()[0]}, {told}'
+                f'the image {path} has {alien_label(wrong.tolist()[0], len(classes))}'
             )
     label_map = getattr(packed, 'gt_sem_seg', None)
     if getattr(label_map, 'data', None) is None:
@@ -199,8 +186,37 @@ def check_labels(dataset: Dataset, index: int, sample) -> None:
     wrong = labels[((labels < 0) | (labels >= len(classes))) & (labels != ignored)]
     if len(wrong):
         path = dataset.get_data_info(index).get('seg_map_path')
-        shift = ' after reduce_zero_label' * bool(dataset.reduce_zero_label)
+        reduced = getattr(dataset, 'reduce_zero_label', False)
+        alien = wrong.unique().tolist()
         raise UnusableSample(
-            f'the label map {path} has the labels {wrong.unique().tolist()}{shift}, '
-            f'{told}; {ignored} is ignored'
+            alien_labels(path, alien, len(classes), [ignored], reduced)
         )
+
+
+def alien_label(label: int, classes: int) -> str:
+    """Return what to say of a label that is no class."""
+    return f'the label {label}, but there are {classes} classes, 0 to {classes - 1}'
+
+
+def alien_labels(
+    path: str,
+    labels: Iterable[int],
+    classes: int,
+    ignored: Iterable[int],
+    reduced: bool,
+) -> str:
+    """Return what to say of a label map whose labels are no class.
+
+    Args:
+        path: Of the label map.
+        labels: Those that are no class.
+        classes: Number of classes.
+        ignored: Labels that are left out.
+        reduced: Whether `reduce_zero_label` has moved the labels down.
+    """
+    shift = ' after reduce_zero_label' * bool(reduced)
+    rest = f'; {few(ignored)} is ignored' if ignored else ''
+    return (
+        f'the label map {path} has the labels [{few(labels)}]{shift}, but there are '
+        f'{classes} classes, 0 to {classes - 1}{rest}'
+    )

@@ -5,12 +5,11 @@ from collections.abc import Mapping, Sequence
 from torch import nn
 from torch.utils.data import Dataset
 
+from ..messages import few
 from ..wrappers import unwrapped
 
 FORECASTING = 'mmmambamixer'
 """Default scope of forecasting configs."""
-SHOWN = 8
-"""Names of variates in a message; of more the first."""
 
 
 def check_series(model: nn.Module, dataset: Dataset, key: str) -> None:
@@ -33,20 +32,20 @@ def check_series(model: nn.Module, dataset: Dataset, key: str) -> None:
         ('look_back', meta['look_back']),
         ('horizon', meta['horizon']),
     ):
-        told = f' ({tell(names)})' if name == 'variates' else ''
+        told = f' ({few(names)})' if name == 'variates' else ''
         expect(name, wanted, getattr(model, name), key, told)
     every = list(range(len(names)))
     targets = every if model.targets is None else model.targets
     if targets != meta['targets']:
         wanted = None if meta['targets'] == every else meta['targets']
-        told = f' ({tell([names[i] for i in meta["targets"]])})'
+        told = f' ({few([names[i] for i in meta["targets"]])})'
         expect('targets', wanted, model.targets, key, told)
     for name, part, given in (
         ('future_covariates', 'future_tokens', meta.get('known', [])),
         ('static_features', 'static_token', meta.get('static', [])),
     ):
         layer = getattr(model, part, None)
-        told = f' ({tell(given)})' if given else ''
+        told = f' ({few(given)})' if given else ''
         expect(name, len(given), layer.shape[-1] if layer is not None else 0, key, told)
 
 
@@ -95,16 +94,10 @@ def check_columns(
         )
     lacking = [name for name in trained if name not in given]
     more = [name for name in given if name not in trained]
-    told = [f'lacks {tell(lacking)}'] * bool(lacking) + [f'also has {tell(more)}'] * (
+    told = [f'lacks {few(lacking)}'] * bool(lacking) + [f'also has {few(more)}'] * (
         bool(more)
     )
     raise ValueError(
-        f'{path} was trained on the {kind}s {tell(trained)}; the table '
+        f'{path} was trained on the {kind}s {few(trained)}; the table '
         f'{" and ".join(told)}'
     )
-
-
-def tell(names: Sequence[str]) -> str:
-    """Return some names in a row."""
-    told = ', '.join(map(str, names[:SHOWN])) or 'none'
-    return told + (f', ... ({len(names)})' if len(names) > SHOWN else '')

@@ -7,11 +7,11 @@ import pytest
 
 from mmmambamixer.preflight.coco import check_annotations, watch_coco
 
-BOX = dict(id=0, image_id=1, category_id=3, bbox=[2, 2, 8, 6], area=48)
+BOX = dict(id=1, image_id=1, category_id=3, bbox=[2, 2, 8, 6], area=48)
 IMAGE = dict(id=1, file_name='1.png', width=20, height=10)
 CONTENT = dict(
     images=[IMAGE, IMAGE | dict(id=2)],
-    annotations=[BOX, BOX | dict(id=1, bbox=[0, 0, 20, 10])],
+    annotations=[BOX, BOX | dict(id=2, bbox=[0, 0, 20, 10])],
     categories=[dict(id=3, name='cat'), dict(id=5, name='dog')],
 )
 
@@ -28,7 +28,7 @@ def change(name: str, key: str, value=None, entry: int = 0) -> dict:
 
 def boxes(*values: list, **more) -> dict:
     """Return the content with these boxes."""
-    boxes = [BOX | dict(id=i, bbox=box) | more for i, box in enumerate(values)]
+    boxes = [BOX | dict(id=i, bbox=box) | more for i, box in enumerate(values, 1)]
     return CONTENT | dict(annotations=boxes)
 
 
@@ -46,8 +46,8 @@ WRONG = [
     (change('images', 'height', '10'), r"width and height \(20, '10'\), expected pos"),
     (change('categories', 'id', 5), 'several categories have the id 5'),
     (change('categories', 'name'), r"categories\[0\] has no 'name'"),
-    (change('annotations', 'id', 1), 'several annotations have the id 1'),
-    (change('annotations', 'image_id', 9), 'annotation 0 is of image 9, which is not'),
+    (change('annotations', 'id', 2), 'several annotations have the id 2'),
+    (change('annotations', 'image_id', 9), 'annotation 1 is of image 9, which is not'),
     (
         change('annotations', 'category_id', 4),
         r'category_id 4, expected one of \[3, 5\]',
@@ -55,8 +55,8 @@ WRONG = [
     (change('annotations', 'category_id'), r"annotations\[0\] has no 'category_id'"),
     (change('annotations', 'bbox'), r"annotations\[0\] has no 'bbox'"),
     (change('annotations', 'area', entry=1), r"annotations\[1\] has no 'area'"),
-    (boxes([1, 2, 3]), r'annotation 0 has the bbox \[1, 2, 3\]' + FORM),
-    (boxes('1234'), 'annotation 0 has the bbox 1234' + FORM),
+    (boxes([1, 2, 3]), r'annotation 1 has the bbox \[1, 2, 3\]' + FORM),
+    (boxes('1234'), 'annotation 1 has the bbox 1234' + FORM),
     (boxes([1, 2, 3, 'x']), r"has the bbox \[1, 2, 3, 'x'\]" + FORM),
     (boxes([1, 2, -3, 4]), r'has the bbox \[1, 2, -3, 4\]' + FORM),
     (boxes([1, 2, float('nan'), 4]), r'has the bbox \[1, 2, nan, 4\]' + FORM),
@@ -127,18 +127,17 @@ def test_what_is_right_is_silent(content, said):
 
 def test_mmdet_reads_through_the_check(tmp_path):
     coco = pytest.importorskip('mmdet.datasets').CocoDataset
-    watch_coco(coco)
-    reader = coco.COCOAPI
-    watch_coco(coco)
-    assert coco.COCOAPI is reader  # once is enough
-    path = tmp_path / 'a.json'
+    reader, path = coco.COCOAPI, tmp_path / 'a.json'
     settings = dict(
         ann_file=str(path),
         data_prefix=dict(img=''),
         metainfo=dict(classes=('cat', 'dog')),
     )
     path.write_text(json.dumps(CONTENT))
-    assert len(coco(**settings)) == 2
-    path.write_text(json.dumps(boxes([1, 2, -3, 4])))
-    with pytest.raises(ValueError, match=r'a\.json: annotation 0 has the bbox'):
-        coco(**settings)
+    with watch_coco(coco) as files:
+        assert len(coco(**settings)) == 2
+        assert files[str(path)].boxes == dict(cat=2)
+        path.write_text(json.dumps(boxes([1, 2, -3, 4])))
+        with pytest.raises(ValueError, match=r'a\.json: annotation 1 has the bbox'):
+            coco(**settings)
+    assert coco.COCOAPI is reader

@@ -14,7 +14,6 @@ from mmmambamixer.checkpoints.digests import check_digest, in_name
 from mmmambamixer.engine import SafeRunner
 from mmmambamixer.engine.hooks.strict_load import StrictLoadHook
 from mmmambamixer.engine.launch import check_start
-from mmmambamixer.preflight.model import check_class_order
 
 
 class Net(BaseModel):
@@ -193,14 +192,6 @@ def test_starting_weights_of_other_modules_fit_too(source, tmp_path):
     wrong = Net(init_cfg=init_cfg | dict(prefix='neck'))
     with pytest.raises(ValueError, match='does not fit its 4 tensors: 4 missing'):
         make(tmp_path / 'prefix', wrong).train()
-
-
-def test_classes_of_a_checkpoint_have_the_order_of_the_data():
-    check_class_order(['cat', 'dog'], ('cat', 'dog'), 'x.pth')
-    check_class_order(['cat', 'dog'], ['katze', 'hund'], 'x.pth')  # may be others
-    text = r"x\.pth was trained with the class 'dog' at place 1, .* has 'cow' there"
-    with pytest.raises(ValueError, match=text):
-        check_class_order(['cat', 'dog', 'cow'], ['cat', 'cow', 'dog'], 'x.pth')
 
 
 NAMES = [

@@ -180,7 +180,7 @@ def write_scenes(folder: Path) -> None:
             picture[y : y + h, x : x + w] = [(240, 200, 60), (60, 160, 250)][k]
             mask[y : y + h, x : x + w] = k + 1
             annotation = dict(
-                id=2 * i + k,
+                id=2 * i + k + 1,
                 image_id=i,
                 category_id=10 + k,
                 bbox=[x, y, w, h],

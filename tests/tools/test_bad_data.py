@@ -157,7 +157,7 @@ def spoil_coco(folder: Path, change) -> None:
 COCO = [
     (
         lambda c: c['annotations'][3].update(bbox=[1, 2, -3, 4]),
-        '{data}/instances.json: annotation 3 has the bbox [1, 2, -3, 4], expected',
+        '{data}/instances.json: annotation 4 has the bbox [1, 2, -3, 4], expected',
     ),
     (
         lambda c: c['images'][0].update(width=640, height=480),
@@ -165,7 +165,7 @@ COCO = [
     ),
     (
         lambda c: [a.pop('segmentation') for a in c['annotations']],
-        'the sample {data}/images/0.png can not be prepared: KeyError',
+        '{data}/instances.json: 8 annotations, as 1, 2, 3, have no segmentation',
     ),
 ]
 

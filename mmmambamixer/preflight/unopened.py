@@ -1,0 +1,44 @@
+"""Why a data set cannot be made: what mmpretrain, mmdet and mmseg do not say."""
+
+from collections.abc import Mapping
+
+from ..messages import explain, few, innermost
+from .agreement import tell_apart
+from .coco import CocoFile
+from .counts import other_names
+from .unread import unread
+
+EMPTY = 'need at least one array to concatenate'
+"""What MMEngine says when it packs a data set without images."""
+
+
+def explain_data(error: Exception, key: str, files: Mapping[str, CocoFile]) -> str:
+    """Return a sentence about a data set whose making failed.
+
+    Args:
+        error: With its traceback.
+        key: Name of the part, such as `train_dataloader`.
+        files: COCO files that were read, by their paths.
+    """
+    dataset = innermost(error, 'self', 'full_init', 'load_data_list', '_find_samples')
+    folders = innermost(error, 'folder_to_idx', '_find_samples')
+    if isinstance(error, AssertionError) and folders:
+        apart = tell_apart(dataset.CLASSES, list(folders), 'classes', 'the folder')
+        return (
+            f'{dataset.img_prefix} has {len(folders)} class folders, {key} names '
+            f'{len(dataset.CLASSES)} classes: {apart}; an empty folder keeps the place '
+            'of a class without images'
+        )
+    path = innermost(error, 'img_info', 'parse_data_info')
+    path = path.get('xml_path') if isinstance(path, Mapping) else None
+    if EMPTY not in str(error):
+        where = f', the file at fault is {path}' * bool(path)
+        told = f'{key} can not be made: {explain(error)}{where}'
+    else:
+        told = f'{key} has no image that its filters let pass'
+        classes = getattr(dataset, 'metainfo', {}).get('classes') or ()
+        if names := other_names(dataset, classes, files):
+            names = few(f'{name} {n}' for name, n in names.most_common())
+            told += f'; none of its objects is of {few(classes)}, but of {names}'
+    clause = unread(dataset) if hasattr(dataset, 'data_prefix') else ''
+    return f'{told}; {clause}' if clause else told
