@@ -62,7 +62,22 @@ def load_url(address: str, model_dir: str | None = None, map_location=None, **_)
     return load_local(path, map_location)
 
 
-def _install() -> None:
+PATCHED = (
+    (mmengine_config, ('is_installed', 'get_installed_path')),
+    (mmengine_checkpoint, ('load_url', '_safe_torch_load')),
+    (mmengine_checkpoint.CheckpointLoader, ('_schemes',)),
+)
+"""Where MMEngine is changed."""
+STOCK = [
+    (owner, name, getattr(owner, name))
+    for owner, names in PATCHED
+    for name in names
+    if hasattr(owner, name)
+]
+
+
+def install() -> None:
+    """Change MMEngine."""
     is_installed = mmengine_config.is_installed
     get_installed_path = mmengine_config.get_installed_path
     mmengine_config.is_installed = lambda package: (
@@ -72,9 +87,9 @@ def _install() -> None:
         package_folder(package) or get_installed_path(package)
     )
 
-    mmengine_checkpoint.CheckpointLoader.register_scheme(
-        prefixes='', loader=load_local, force=True
-    )
+    loader = mmengine_checkpoint.CheckpointLoader
+    loader._schemes = dict(loader._schemes)
+    loader.register_scheme(prefixes='', loader=load_local, force=True)
     # For http://, torchvision:// and openmmlab://; in the onedl family for the rest.
     mmengine_checkpoint.load_url = load_url
     if hasattr(mmengine_checkpoint, '_safe_torch_load'):
@@ -83,4 +98,10 @@ def _install() -> None:
         )
 
 
-_install()
+def remove() -> None:
+    """Make MMEngine what it was."""
+    for owner, name, value in STOCK:
+        setattr(owner, name, value)
+
+
+install()

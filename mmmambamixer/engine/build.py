@@ -7,6 +7,7 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from torch import nn
 
 from ..checkpoints.fit import check_state_dict, state_dict_of
+from ..checkpoints.load import load_local
 
 
 def build_model(config: Config) -> nn.Module:
@@ -33,7 +34,10 @@ def load_weights(model: nn.Module, path: str) -> dict:
         FileNotFoundError: If there is no such file.
         ValueError: If the file is refused, damaged, or does not fit the model exactly.
     """
-    checkpoint = CheckpointLoader.load_checkpoint(path, 'cpu', logger='silent')
+    if '://' in path:
+        checkpoint = CheckpointLoader.load_checkpoint(path, 'cpu', logger='silent')
+    else:  # brings no code, whatever the loaders of MMEngine are
+        checkpoint = load_local(path, 'cpu')
     check_state_dict(model, checkpoint, path)
     model.load_state_dict(state_dict_of(checkpoint, path))
     return checkpoint.get('meta', {})

@@ -1,11 +1,14 @@
 """What can happen to a run: done to the toy, and what comes of it is judged."""
 
+import os
 import shutil
 import signal
 import time
-from itertools import count
+from ast import literal_eval
+from itertools import count, product
 from pathlib import Path
 
+import child_processes
 import forks
 import torch
 import toy
@@ -170,6 +173,62 @@ class Suites:
             if set(codes) != {interruption.SHELL_BASE + signal.SIGTERM}:
                 fault = f'exit codes {codes}'
             yield fault and f'in iteration {at + 1}: {fault}'
+
+    def sigterm_all(self):
+        """Signal all processes of a run, as a terminal and Slurm do, those of data too.
+
+        Those that load data go on until the run has saved. SIGTERM goes to the process
+        group.
+        """
+        settings = dict(workers=2)
+        self._reference(**settings)
+        for i in range(self.trials):
+            number = interruption.SIGNALS[i % 3]
+            at = self.random.randrange(1, 36)
+
+            def act(runner, number=number, at=at) -> None:
+                if runner.iter == at:
+                    for child in forks.children_of(os.getpid()):
+                        if number != signal.SIGTERM:
+                            os.kill(child, number)
+                    os.killpg(0, number)
+
+            folder = self._fresh()
+            own_group = lambda rank: os.setpgid(0, 0)  # noqa: E731
+            codes = forks.wait(
+                forks.start(folder, act=act, prepare=own_group, **settings)
+            )
+            fault = self._verdict(folder, **settings)
+            if codes != [interruption.SHELL_BASE + number]:
+                fault = f'exit codes {codes}: {last_line(folder)}'
+            yield fault
+
+    def children(self):
+        """End the processes that a training starts, as the pool of a metric.
+
+        They end as without `InterruptionHook`, by the signal: SIGINT raises an error in
+        Python.
+        """
+        found = {}
+
+        def act(runner) -> None:
+            if runner.iter == 1:
+                for work, number in cases:
+                    code = child_processes.end_of(work, number)
+                    found[work.__name__, number.name] = code
+                found['pool'] = child_processes.pool_ends()
+                (folder / 'ends').write_text(repr(found))
+
+        cases = [*product(child_processes.WORK, interruption.SIGNALS)][: self.trials]
+        folder = self._fresh()
+        codes = forks.wait(forks.start(folder, epochs=1, act=act))
+        ends = literal_eval((folder / 'ends').read_text())
+        for work, number in cases:
+            code = ends[work.__name__, number.name]
+            wanted = 1 if number == signal.SIGINT else -number
+            told = f'{work.__name__} on {number.name}: {code}, not {wanted}'
+            yield None if code == wanted else told
+        yield None if ends['pool'] and codes == [0] else 'a pool does not end'
 
     def nan(self):
         """A loss or gradient that is not finite, at a random iteration."""
