@@ -1,8 +1,8 @@
 """The `scan_conv` ops in Triton: tiles of steps and features, read in any strides.
 
-A program owns a tile of one sequence, forward for all scans. Backward it adds up its
-part of the gradients of the filters, and one sum over the programs merges them: no
-atomics, so results repeat bit for bit.
+A program owns a tile of one sequence, forward for all scans. Backward it is one warp
+and adds up its part of the gradients of the filters, and one sum over the programs
+merges them: no atomics, so results repeat bit for bit.
 
 Axis letters: b batch, g scan, l step, d feature, t tap.
 """
@@ -14,10 +14,16 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from ..selective_scan.gpu_leaves import wide
+from ..selective_scan.layout import empty_along, is_transposed
 from ..selective_scan.reference import state_dtype
 
-STEPS, FEATURES = 16, 64  # of a tile
+SHORT, LONG = 16, 64  # sides of a tile, the longer along the neighbours in memory
 MAX_ROUTES = 31  # routes travel as two bits each of one int64
+
+# Lanes of a warp that hold copies of a sum must agree to the last bit: a product that is
+# fused into a sum after an exchange between lanes would be rounded in one of them only.
+ONE_WARP = dict(num_warps=1, enable_fp_fusion=False)
 
 
 def forward(v: Tensor, weight: Tensor, bias: Tensor, routes: Sequence[int]) -> Tensor:
@@ -33,24 +39,33 @@ def backward(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the gradients of `v`, `weight` and `bias`."""
     (b, l, d), (g, t) = v.shape, weight.shape[:2]
-    dv = v.new_empty(v.shape)
-    parts = b * triton.cdiv(l, STEPS)
+    dv = empty_along(v)
+    steps, features = _tile_of(v)
+    parts = b * triton.cdiv(l, steps)
     if weight.dim() == 2:
-        parts *= triton.cdiv(d, FEATURES)
+        parts *= triton.cdiv(d, features)
     sums = weight.new_empty(parts, g, t + 1, *weight.shape[2:])  # of taps, of the bias
-    _launch(_backward_kernel, v, weight, routes, dy.contiguous(), dv, sums)
+    tensors = dy.contiguous(), dv, *dv.stride(), sums
+    _launch(_backward_kernel, v, weight, routes, *tensors, **ONE_WARP)
     sums = sums.sum(0)
     return dv, sums[:, :t].contiguous(), sums[:, t].contiguous()
 
 
-def _launch(kernel, v: Tensor, weight: Tensor, routes: Sequence[int], *tensors) -> None:
+def _tile_of(v: Tensor) -> tuple[int, int]:
+    """Return how many steps and features a tile has."""
+    return (LONG, SHORT) if is_transposed(v) else (SHORT, LONG)
+
+
+def _launch(
+    kernel, v: Tensor, weight: Tensor, routes: Sequence[int], *tensors, **options
+) -> None:
     """Run a kernel on a flat grid of tiles; an empty sequence launches nothing."""
     if len(routes) > MAX_ROUTES:
         raise ValueError(
             f'the GPU kernels take at most {MAX_ROUTES} routes, got {len(routes)}'
         )
-    b, l, d = v.shape
-    programs = b * triton.cdiv(l, STEPS) * triton.cdiv(d, FEATURES)
+    (b, l, d), (steps, features) = v.shape, _tile_of(v)
+    programs = b * triton.cdiv(l, steps) * triton.cdiv(d, features)
     if not programs:
         return
     with torch.cuda.device_of(v):
@@ -61,8 +76,9 @@ def _launch(kernel, v: Tensor, weight: Tensor, routes: Sequence[int], *tensors) 
             T=weight.shape[1],
             BY_FEATURE=weight.dim() == 3,
             WORK=tl.float64 if state_dtype(v) == torch.float64 else tl.float32,
-            STEPS=STEPS,
-            FEATURES=FEATURES,
+            STEPS=steps,
+            FEATURES=features,
+            **options,
         )
 
 
@@ -85,6 +101,7 @@ def _forward_kernel(
     STEPS: tl.constexpr,
     FEATURES: tl.constexpr,
 ):
+    l, d = wide(l), wide(d)
     b, step, feature, _ = _tile(l, d, STEPS, FEATURES)
     real = (step < l) & (feature < d)
     v += b * v_b
@@ -108,6 +125,9 @@ def _backward_kernel(
     weight,
     dy,
     dv,
+    dv_b,
+    dv_l,
+    dv_d,
     sums,
     routes,
     l,
@@ -119,6 +139,7 @@ def _backward_kernel(
     STEPS: tl.constexpr,
     FEATURES: tl.constexpr,
 ):
+    l, d = wide(l), wide(d)
     b, step, feature, part = _tile(l, d, STEPS, FEATURES)
     v += b * v_b
     dv_tile = tl.zeros([STEPS, FEATURES], WORK)
@@ -134,7 +155,8 @@ def _backward_kernel(
             _store_sum(sums, part, k, tap, own * x, feature, d, G, T, BY_FEATURE)
         _store_sum(sums, part, k, T, own, feature, d, G, T, BY_FEATURE)
     real = (step < l) & (feature < d)
-    tl.store(dv + (b * l + step) * d + feature, dv_tile, mask=real)
+    dv += b * dv_b
+    tl.store(dv + step * dv_l + feature * dv_d, dv_tile, mask=real)
 
 
 @triton.jit
@@ -151,7 +173,7 @@ def _tile(l, d, STEPS: tl.constexpr, FEATURES: tl.constexpr):
 @triton.jit
 def _sign_of(routes, k):
     """Return 1 for a route that runs forward, -1 for one that runs backward."""
-    return 1 - ((routes >> (2 * k)) & 2)
+    return 1 - ((wide(routes) >> (2 * k)) & 2)
 
 
 @triton.jit

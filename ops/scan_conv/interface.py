@@ -8,6 +8,8 @@ from torch import Tensor
 from ..backend import NAMESPACE, register
 from ..checks import expect, expect_one_for_each_scan, expect_shape, expect_tensors
 from ..cross_selective_scan.route import Route
+from ..derivatives import expect_backward_only, register_derivatives
+from ..selective_scan.layout import empty_along
 from ..selective_scan.reference import state_dtype
 from .reference import scan_conv_backward_reference, scan_conv_reference
 
@@ -41,6 +43,7 @@ def scan_conv(
         MambaMixer, arXiv:2403.19888, section 3.2.
     """
     expect_tensors(dict(v=v, weight=weight, bias=bias))
+    expect_backward_only('scan_conv', (v, weight, bias))
     expect(v.dim() == 3, f'v must be (b, l, d), got {tuple(v.shape)}')
     expect(
         weight.dim() in (2, 3) and weight.shape[0] > 0 and weight.shape[1] > 0,
@@ -77,22 +80,15 @@ def _fake(v, weight, bias, routes):
 
 def _fake_backward(dy, v, weight, routes):
     return (
-        v.new_empty(v.shape),
+        empty_along(v) if v.is_cuda else v.new_empty(v.shape),
         weight.new_empty(weight.shape),
         weight.new_empty((weight.shape[0], *weight.shape[2:])),
-    )
-
-
-def _no_double_backward(ctx, *grads):
-    raise RuntimeError(
-        'scan_conv can not be differentiated twice; use scan_conv_reference'
     )
 
 
 OP, OP_BACKWARD = f'{NAMESPACE}::scan_conv', f'{NAMESPACE}::scan_conv_backward'
 torch.library.register_fake(OP, _fake)
 torch.library.register_fake(OP_BACKWARD, _fake_backward)
-torch.library.register_autograd(OP, _backward, setup_context=_setup_context)
-torch.library.register_autograd(OP_BACKWARD, _no_double_backward)
+register_derivatives('scan_conv', _backward, _setup_context)
 register('scan_conv', scan_conv_reference, 'scan_conv.gpu:forward')
 register('scan_conv_backward', scan_conv_backward_reference, 'scan_conv.gpu:backward')

@@ -56,7 +56,7 @@ def chain_kernel(
     sums += (b * g + k) * chunks * d + channel
     if first is not None:
         first += (b * N * g + k) * d + channel
-        h = load_each(first, wide(g) * d, 0, real, N, WORK)
+        h = load_each(first, g * d, 0, real, N, WORK)
     else:
         h = zeros(N, WORK)
     for i in range(chunks):

@@ -28,7 +28,7 @@ The kernels run compiled on a GPU and, with `TRITON_INTERPRET=1`, on CPU tensors
 import triton
 import triton.language as tl
 
-from .gpu_leaves import skip_rows, wide, zero_of
+from .gpu_leaves import skip_rows, zero_of
 from .gpu_steps import (
     WARP,
     advance,
@@ -159,7 +159,7 @@ def forward_kernel(
         tl.store(sums + chunk * d + channel, total, mask=real)
     elif last_state is not None:
         last_state += b * N * g * d + row
-        store_each(last_state, wide(g) * d, 0, h, real & (end >= l), N)
+        store_each(last_state, g * d, 0, h, real & (end >= l), N)
 
 
 @triton.jit
@@ -230,7 +230,7 @@ def backward_kernel(
         dh = load_each(dstates, d, turn, real, N, WORK)
     elif dstates is not None:  # of the last state
         dstates += b * N * g * d + row
-        dh = load_each(dstates, wide(g) * d, turn, real, N, WORK)
+        dh = load_each(dstates, g * d, turn, real, N, WORK)
     else:
         dh = zeros(N, WORK)
     dA_sum = zeros(N, WORK)

@@ -21,7 +21,7 @@ BLOCK = WARP.value  # channels of a program
 FORWARD_WINDOW = 4  # steps whose loads are issued together
 CHUNK = 32  # steps of a chunk, where they run side by side and no states are kept
 SCHEDULERS = 4  # of a multiprocessor
-MAX_STEPS = 2**30  # and channels, so that the sum of two positions is an int32
+MOST = 2**30  # steps, and channels times states: so that sums of two are an int32
 MAX_ROUTES = 31  # routes travel as two bits each of one int64
 
 
@@ -75,9 +75,10 @@ def scan_forward(
     `(b, g, chunks, n, d)` contiguous, in the dtype of the state.
     """
     (b, g, l, d), n = u.shape, A.shape[-1]
-    _check_size(height * width, d)
-    A = _by_state(A)
     low = delta if isinstance(delta, LowRank) else None
+    rank = low.weight.shape[-1] if low else 0
+    _check_size(height * width, g * d * max(n, rank))
+    A = _by_state(A)
     programs = b * g * triton.cdiv(d, BLOCK)
     sequences = (
         _sequences(u),
@@ -91,7 +92,7 @@ def scan_forward(
     size = _pack(routes), height, width, g, d
     constants = dict(
         N=n,
-        RANK=low.weight.shape[-1] if low else 0,
+        RANK=rank,
         PACKED=not routes and not low and _packed(FORWARD_WINDOW, u, delta, y),
         SOFTPLUS=softplus,
         INTERVAL=_checked(interval) if interval else 0,
@@ -148,7 +149,7 @@ def scan_backward(
         `bias` `(g, d)` (None for None), in the dtype of the state.
     """
     (b, g, l, d), n = u.shape, A.shape[-1]
-    _check_size(height * width, d)
+    _check_size(height * width, g * d * n)
     blocks, window = triton.cdiv(d, BLOCK), window_steps(n)
     interval = _checked(interval)
     programs, parts, dstates = b * g * blocks, b, _contiguous(dlast_state)
@@ -199,10 +200,22 @@ def in_chunks(programs: int, steps: int, device: torch.device) -> bool:
     That takes each exponential twice, and pays where whole sequences, a warp each,
     would leave most of the GPU idle: fewer than one for each of its schedulers.
     """
-    if device.type != 'cuda' or steps <= 2 * CHUNK:
-        return False
+    return (
+        device.type == 'cuda'
+        and steps > 2 * CHUNK
+        and programs < resident(device) / 2
+    )
+
+
+def resident(device: torch.device) -> float:
+    """Return how many programs run at once: their registers let two share a scheduler.
+
+    Elsewhere than on a GPU they run one after another, however many there are.
+    """
+    if device.type != 'cuda':
+        return math.inf
     processors = torch.cuda.get_device_properties(device).multi_processor_count
-    return programs < processors * SCHEDULERS
+    return 2 * SCHEDULERS * processors
 
 
 def _chain(
@@ -275,9 +288,9 @@ def _checked(interval: int) -> int:
     return interval
 
 
-def _check_size(steps: int, channels: int) -> None:
-    for name, count in (('steps', steps), ('channels', channels)):
-        if count > MAX_STEPS:
+def _check_size(steps: int, numbers: int) -> None:
+    for name, count in (('steps', steps), ('channels times states', numbers)):
+        if count > MOST:
             raise ValueError(f'the GPU kernels take at most 2^30 {name}, got {count}')
 
 

@@ -166,8 +166,10 @@ def turn_of(TURNS: tl.constexpr):
 def exponents(pointer, stride, turn, N: tl.constexpr, WORK: tl.constexpr):
     """Return A log2(e), so that exp(delta A) is one exp2."""
     a = ()
+    at = pointer
     for n in tl.static_range(N):
-        a = a + (tl.load(pointer + (n ^ turn) * wide(stride)).to(WORK) * LOG2_E,)
+        at = pointer + (n ^ turn) * stride if n % 4 == 0 else at + stride
+        a = a + (tl.load(at).to(WORK) * LOG2_E,)
     return a
 
 
@@ -194,7 +196,7 @@ def load_each(pointer, stride, turn, mask, N: tl.constexpr, WORK: tl.constexpr):
     """Load one value per state."""
     values = ()
     for n in tl.static_range(N):
-        value = tl.load(pointer + (n ^ turn) * wide(stride), mask=mask, other=0.0)
+        value = tl.load(pointer + (n ^ turn) * stride, mask=mask, other=0.0)
         values = values + (value.to(WORK),)
     return values
 
@@ -203,7 +205,7 @@ def load_each(pointer, stride, turn, mask, N: tl.constexpr, WORK: tl.constexpr):
 def store_each(pointer, stride, turn, values, mask, N: tl.constexpr):
     """Store one value per state."""
     for n in tl.static_range(N):
-        tl.store(pointer + (n ^ turn) * wide(stride), values[n], mask=mask)
+        tl.store(pointer + (n ^ turn) * stride, values[n], mask=mask)
 
 
 @triton.jit

@@ -1,7 +1,9 @@
 """The `weighted_sum` ops in Triton: every tensor is read once, forward and backward.
 
 The kernels are compiled for the number of tensors. Tensors that are not contiguous
-are copied first, for the result is contiguous.
+are copied first, for the result is contiguous. A mask that may end anywhere would keep
+lanes from loading several neighbours at once, so elements are masked by sixteens, and
+the last program takes those that are left.
 """
 
 from collections.abc import Sequence
@@ -14,6 +16,7 @@ from torch import Tensor
 from .reference import sum_dtype
 
 BLOCK = 1024
+REST = tl.constexpr(16)  # elements, which the longest load of a lane divides
 
 
 def forward(tensors: Sequence[Tensor], weights: Tensor) -> Tensor:
@@ -46,6 +49,7 @@ def backward(
                 COUNT=len(tensors),
                 WORK=_sum_type(dy),
                 BLOCK=BLOCK,
+                enable_fp_fusion=False,  # copies of a sum agree, see scan_conv
             )
     return list(dtensors), partial.sum(1)
 
@@ -64,8 +68,19 @@ def _forward_kernel(
     WORK: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    index, real = _elements(numel, BLOCK)
-    total = tl.zeros([BLOCK], WORK)
+    first = tl.program_id(0).to(tl.int64) * BLOCK
+    whole = numel // REST * REST
+    index = first + tl.arange(0, BLOCK)
+    _add_up(tensors, weights, y, index, index < whole, COUNT, WORK)
+    if first + BLOCK >= numel:
+        rest = whole + tl.arange(0, REST)
+        _add_up(tensors, weights, y, rest, rest < numel, COUNT, WORK)
+
+
+@triton.jit
+def _add_up(tensors, weights, y, index, real, COUNT: tl.constexpr, WORK: tl.constexpr):
+    """Store the weighted sum of the elements that are real."""
+    total = tl.zeros(index.shape, WORK)
     for i in tl.static_range(COUNT):
         x = tl.load(tensors[i] + index, mask=real, other=0.0).to(WORK)
         total += tl.load(weights + i).to(WORK) * x
@@ -84,19 +99,24 @@ def _backward_kernel(
     WORK: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    index, real = _elements(numel, BLOCK)
     program = tl.program_id(0)
+    first = program.to(tl.int64) * BLOCK
+    last = first + BLOCK >= numel
+    whole = numel // REST * REST
+    index, rest = first + tl.arange(0, BLOCK), whole + tl.arange(0, REST)
+    real, left = index < whole, (rest < numel) & last
     dy_block = tl.load(dy + index, mask=real, other=0.0).to(WORK)
+    dy_rest = tl.load(dy + rest, mask=left, other=0.0).to(WORK)
     for i in tl.static_range(COUNT):
-        x = tl.load(tensors[i] + index, mask=real, other=0.0).to(WORK)
-        dx = tl.load(weights + i).to(WORK) * dy_block
-        tl.store(dtensors[i] + index, dx, mask=real)
-        dweight = tl.sum(dy_block * x, axis=0)
+        x, dx, weight = tensors[i], dtensors[i], tl.load(weights + i).to(WORK)
+        dweight = _spread(dy_block, x, dx, weight, index, real, WORK)
+        if last:
+            dweight += _spread(dy_rest, x, dx, weight, rest, left, WORK)
         tl.store(partial + i * tl.num_programs(0).to(tl.int64) + program, dweight)
 
 
 @triton.jit
-def _elements(numel, BLOCK: tl.constexpr):
-    """Return the elements of this program, in int64, and which of them are real."""
-    index = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    return index, index < numel
+def _spread(dy, x, dx, weight, index, real, WORK: tl.constexpr):
+    """Store the gradients of the elements that are real; return their part of dweight."""
+    tl.store(dx + index, weight * dy, mask=real)
+    return tl.sum(dy * tl.load(x + index, mask=real, other=0.0).to(WORK))

@@ -41,7 +41,7 @@ def compare(device, assert_close, tolerance):
         for name, grad, truth in zip(
             ('v', 'weight', 'bias'), grads, expected, strict=True
         ):
-            assert grad.is_contiguous(), name
+            assert name == 'v' or grad.is_contiguous(), name
             limit = tolerance[dtype if name == 'v' else work][1]
             assert_close(f'd{name}', grad, truth, limit)
         return (result, *grads)
