@@ -5,13 +5,18 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..backend import INTERVAL, NAMESPACE, register
+from ..backend import NAMESPACE, register
 from ..checks import (
     expect,
     expect_integer,
     expect_one_for_each_scan,
     expect_shape,
     expect_tensors,
+)
+from ..derivatives import (
+    expect_backward_only,
+    register_derivatives,
+    states_interval,
 )
 from ..selective_scan.reference import state_dtype
 from . import fallback
@@ -67,6 +72,9 @@ def cross_selective_scan(
         dict(u=u, dt=dt, dt_weight=dt_weight, A=A, B=B, C=C),
         dict(D=D, dt_bias=dt_bias),
     )
+    expect_backward_only(
+        'cross_selective_scan', (u, dt, dt_weight, A, B, C, D, dt_bias)
+    )
     expect_integer('height', height)
     expect_integer('width', width)
     expect(
@@ -105,15 +113,12 @@ def cross_selective_scan(
         None if p is None else p.to(work) for p in (dt_weight, A, D, dt_bias)
     )
     tensors = (u, dt, dt_weight, A, B, C, D, dt_bias)
-    needed = torch.is_grad_enabled() and any(
-        t is not None and t.requires_grad for t in tensors
-    )
     y, _ = torch.ops.mmmambamixer.cross_selective_scan(
         *tensors,
         [int(Route(route)) for route in routes],
         height,
         width,
-        INTERVAL if needed else 0,
+        states_interval(tensors),
     )
     return y
 
@@ -152,19 +157,11 @@ def _fake_backward(
     )
 
 
-def _no_double_backward(ctx, *grads):
-    raise RuntimeError(
-        'cross_selective_scan can not be differentiated twice; '
-        'use cross_selective_scan_reference'
-    )
-
-
 OP = f'{NAMESPACE}::cross_selective_scan'
 OP_BACKWARD = f'{NAMESPACE}::cross_selective_scan_backward'
 torch.library.register_fake(OP, _fake)
 torch.library.register_fake(OP_BACKWARD, _fake_backward)
-torch.library.register_autograd(OP, _backward, setup_context=_setup_context)
-torch.library.register_autograd(OP_BACKWARD, _no_double_backward)
+register_derivatives('cross_selective_scan', _backward, _setup_context)
 register('cross_selective_scan', fallback.forward, 'cross_selective_scan.gpu:forward')
 register(
     'cross_selective_scan_backward',

@@ -6,8 +6,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..backend import INTERVAL, NAMESPACE, register
+from ..backend import NAMESPACE, register
 from ..checks import expect, expect_bool, expect_shape, expect_tensors
+from ..derivatives import (
+    expect_backward_only,
+    register_derivatives,
+    states_interval,
+)
 from . import fallback
 from .layout import empty_along
 from .reference import state_dtype
@@ -33,7 +38,8 @@ def selective_scan(
     Names, order and shapes are those of mamba_ssm's `selective_scan_fn`. Inputs may be
     fp16, bf16, fp32 (or all fp64), mixed, with any strides; the state is fp32 (fp64 for
     fp64 inputs) on every device. The backward is deterministic; the gradient through
-    the last state is exact. It can not be differentiated twice.
+    the last state is exact. There is no second, and no forward-mode,
+    derivative.
 
     Args:
         u: Input, `(b, d, l)`.
@@ -63,6 +69,7 @@ def selective_scan(
     expect_tensors(
         dict(u=u, delta=delta, A=A, B=B, C=C), dict(D=D, z=z, delta_bias=delta_bias)
     )
+    expect_backward_only('selective_scan', (u, delta, A, B, C, D, z, delta_bias))
     expect_bool('delta_softplus', delta_softplus)
     expect_bool('return_last_state', return_last_state)
     expect(u.dim() == 3, f'u must be (b, d, l), got {tuple(u.shape)}')
@@ -86,7 +93,7 @@ def selective_scan(
     dtype = u.dtype if z is None else work
     tensors = (u, delta, A, B, C, D, delta_bias)
     y, last_state, _ = torch.ops.mmmambamixer.selective_scan(
-        *tensors, delta_softplus, dtype, _interval(tensors)
+        *tensors, delta_softplus, dtype, states_interval(tensors)
     )
     if z is not None:
         y = (y * F.silu(z)).to(u.dtype)
@@ -121,14 +128,6 @@ def _grouped(name: str, matrix: Tensor, u: Tensor, A: Tensor) -> Tensor:
 def _repeated(matrix: Tensor, groups: int) -> Tensor:
     """Repeat the groups of `(b, g, n, l)` until there are `groups`, a multiple of g."""
     return matrix.repeat_interleave(groups // matrix.shape[1], dim=1)
-
-
-def _interval(tensors: tuple) -> int:
-    """Return how often the forward keeps a state: never when no backward can come."""
-    needed = torch.is_grad_enabled() and any(
-        t is not None and t.requires_grad for t in tensors
-    )
-    return INTERVAL if needed else 0
 
 
 def _setup_context(ctx, inputs, output):
@@ -175,19 +174,12 @@ def _empty(x, dtype=None):
     return empty_along(x, dtype) if x.is_cuda else x.new_empty(x.shape, dtype=dtype)
 
 
-def _no_double_backward(ctx, *grads):
-    raise RuntimeError(
-        'selective_scan can not be differentiated twice; use selective_scan_reference'
-    )
-
-
 OP, OP_BACKWARD = (
     f'{NAMESPACE}::selective_scan',
     f'{NAMESPACE}::selective_scan_backward',
 )
 torch.library.register_fake(OP, _fake)
 torch.library.register_fake(OP_BACKWARD, _fake_backward)
-torch.library.register_autograd(OP, _backward, setup_context=_setup_context)
-torch.library.register_autograd(OP_BACKWARD, _no_double_backward)
+register_derivatives('selective_scan', _backward, _setup_context)
 register('selective_scan', fallback.forward, 'selective_scan.gpu:forward')
 register('selective_scan_backward', fallback.backward, 'selective_scan.gpu:backward')

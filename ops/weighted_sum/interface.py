@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ..backend import NAMESPACE, register
 from ..checks import expect, expect_shape, expect_tensors
+from ..derivatives import expect_backward_only, register_derivatives
 from .reference import (
     sum_dtype,
     weighted_sum_backward_reference,
@@ -42,6 +43,7 @@ def weighted_sum(tensors: Iterable[Tensor], weights: Tensor) -> Tensor:
     expect_tensors(
         {f'tensors[{i}]': x for i, x in enumerate(tensors)} | dict(weights=weights)
     )
+    expect_backward_only('weighted_sum', (*tensors, weights))
     for i, x in enumerate(tensors):
         expect_shape(f'tensors[{i}]', x, tensors[0].shape, 'of tensors[0]')
     expect_shape('weights', weights, (len(tensors),), '(len(tensors),)')
@@ -58,6 +60,11 @@ def _setup_context(ctx, inputs, output):
 
 def _backward(ctx, dy):
     *tensors, weights = ctx.saved_tensors
+    if torch._C._functorch.is_legacy_batchedtensor(dy):  # which takes no lists
+        raise RuntimeError(
+            'weighted_sum takes no batch of gradients at once (is_grads_batched, '
+            'vectorize=True); ask for them one by one, or use weighted_sum_reference'
+        )
     return torch.ops.mmmambamixer.weighted_sum_backward(dy, tensors, weights)
 
 
@@ -69,17 +76,10 @@ def _fake_backward(dy, tensors, weights):
     return [x.new_empty(x.shape) for x in tensors], weights.new_empty(weights.shape)
 
 
-def _no_double_backward(ctx, *grads):
-    raise RuntimeError(
-        'weighted_sum can not be differentiated twice; use weighted_sum_reference'
-    )
-
-
 OP, OP_BACKWARD = f'{NAMESPACE}::weighted_sum', f'{NAMESPACE}::weighted_sum_backward'
 torch.library.register_fake(OP, _fake)
 torch.library.register_fake(OP_BACKWARD, _fake_backward)
-torch.library.register_autograd(OP, _backward, setup_context=_setup_context)
-torch.library.register_autograd(OP_BACKWARD, _no_double_backward)
+register_derivatives('weighted_sum', _backward, _setup_context)
 register('weighted_sum', weighted_sum_reference, 'weighted_sum.gpu:forward')
 register(
     'weighted_sum_backward',

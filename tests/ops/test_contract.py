@@ -156,21 +156,6 @@ def test_export():
 
 
 @all_ops
-def test_differentiating_twice_says_so(name):
-    inputs = {
-        k: x if x is None else x.requires_grad_() for k, x in inputs_of(name).items()
-    }
-    result = FUNCTIONS[name](**inputs, **OPTIONS[name])
-    y = result[0] if isinstance(result, tuple) else result
-    x = next(iter(inputs.values()))
-    (dx,) = torch.autograd.grad(y.square().sum(), x, create_graph=True)
-    op = name.split()[0]
-    message = f'{op} can not be differentiated twice; use {op}_reference'
-    with pytest.raises(RuntimeError, match=message):
-        dx.sum().backward()
-
-
-@all_ops
 @pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
 def test_bitwise_repeatable_for_any_number_of_threads(name, dtype):
     inputs, threads = inputs_of(name, 70, dtype), torch.get_num_threads()

@@ -1,0 +1,92 @@
+"""Which derivatives the ops have: the first one, backward; all others raise.
+
+PyTorch would otherwise take a forward-mode derivative of an op that has none to be 0.
+"""
+
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+
+from .backend import INTERVAL, NAMESPACE
+
+
+def register_derivatives(op: str, backward: Callable, setup_context: Callable) -> None:
+    """Register the backward of an op, and that its backward has none.
+
+    Under `torch.vmap` the op, and its backward, run once for each element of the batch.
+    """
+    torch.library.register_autograd(
+        f'{NAMESPACE}::{op}', backward, setup_context=setup_context
+    )
+    torch.library.register_autograd(f'{NAMESPACE}::{op}_backward', _refuse_second(op))
+    for name in (op, f'{op}_backward'):
+        torch.library.register_vmap(f'{NAMESPACE}::{name}', _one_by_one(name))
+
+
+def expect_backward_only(op: str, tensors: Iterable[Tensor | None]) -> None:
+    """Raise RuntimeError if a call asks for a derivative that the op does not have."""
+    if torch._C._are_functorch_transforms_active():
+        kinds = torch._C._functorch.TransformType
+        for interpreter in torch._C._functorch.get_interpreter_stack():
+            if interpreter.key() in (kinds.Grad, kinds.Jvp):
+                raise RuntimeError(
+                    f'{op} has no derivatives by torch.func (grad, vjp, jvp, jacrev, '
+                    f'jacfwd, hessian); use torch.autograd.grad or '
+                    f'torch.autograd.functional.jacobian, or {op}_reference'
+                )
+    elif forward_ad._current_level >= 0 and any(
+        x is not None and forward_ad.unpack_dual(x).tangent is not None for x in tensors
+    ):
+        raise RuntimeError(
+            f'{op} has no forward-mode derivative; differentiate it backward, or use '
+            f'{op}_reference'
+        )
+
+
+def states_interval(tensors: Iterable[Tensor | None]) -> int:
+    """Return how often the forward keeps a state: never when no backward can come.
+
+    One can come to a traced graph, and inside `torch.vmap`, whatever the tensors say.
+    """
+    unknown = torch.jit.is_tracing() or torch._C._are_functorch_transforms_active()
+    needed = torch.is_grad_enabled() and any(
+        x is not None and x.requires_grad for x in tensors
+    )
+    return INTERVAL if unknown or needed else 0
+
+
+def _refuse_second(op: str) -> Callable:
+    def refuse(ctx, *grads):
+        raise RuntimeError(f'{op} cannot be differentiated twice; use {op}_reference')
+
+    return refuse
+
+
+def _one_by_one(name: str) -> Callable:
+    """Return the rule for `torch.vmap`: loop over the batch, stack what comes."""
+
+    def run(info, in_dims, *args):
+        def pick(x, dim, i):
+            if isinstance(x, (list, tuple)) and isinstance(dim, (list, tuple)):
+                return [pick(*pair, i) for pair in zip(x, dim, strict=True)]
+            return x if dim is None else x.select(dim, i)
+
+        op = getattr(torch.ops.mmmambamixer, name)
+        picked = (
+            [pick(*pair, i) for pair in zip(args, in_dims, strict=True)]
+            for i in range(info.batch_size)
+        )
+        return _stack([op(*some) for some in picked])
+
+    return run
+
+
+def _stack(results: list) -> tuple:
+    """Stack results, or each of their parts; return them and their batch axes, 0."""
+    if isinstance(results[0], Tensor):
+        return torch.stack(results), 0
+    parts = [_stack(list(part)) for part in zip(*results, strict=True)]
+    kind = type(results[0])
+    return kind(x for x, _ in parts), kind(dim for _, dim in parts)
