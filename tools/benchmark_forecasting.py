@@ -2,6 +2,7 @@
 
     python tools/benchmark_forecasting.py run [--cells etth1-96 ...] [--seeds 0 1 2]
     python tools/benchmark_forecasting.py table
+    python tools/benchmark_forecasting.py summary CONFIG METRICS.json
 
 `run` adds a line `dataset,horizon,model,seed,mse,mae` to the results for each of these
 that has none yet, so it goes on where it was stopped. Errors are those of all test
@@ -12,11 +13,12 @@ windows, scaled. A training gives three lines:
   where they validate best;
 - line: that of its linear path alone.
 
-If the config `*_paper.py` of a cell has other mixers, TSM2-paper is trained by itself.
+If the config `*_paper.py` of a table has other mixers, TSM2-paper is trained by itself.
 `--variants` trains ablations instead, `--baselines` computes repeat-last and ridge,
 `--covariates` trains PM2.5 in Beijing (tools/prepare_beijing.py) with the weather of
 the horizon and the station, and without.
-`table` prints the results beside published numbers.
+`table` prints the results beside published numbers. `summary` prints the errors of one
+tested model, from `tools/test.py --out-item metrics`, beside repeat-last.
 """
 
 import argparse
@@ -25,16 +27,32 @@ import json
 import os
 import subprocess
 import sys
+from collections import defaultdict
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from statistics import fmean
 from threading import Lock
 
+import torch
 from mmengine.config import Config
+from mmengine.dataset import default_collate
+from mmengine.registry import init_default_scope
+from torch import nn
+from torch.utils.data import DataLoader
+
+import mmmambamixer.patches  # noqa: F401  (registers what configs name)
+from mmmambamixer.engine.config import load_config
+from mmmambamixer.evaluation import ForecastMetric
+from mmmambamixer.forecast.fit_linear import fit_linear_path
+from mmmambamixer.messages import one_sentence
+from mmmambamixer.models.forecasters import LinearForecaster, RepeatLast
+from mmmambamixer.registry import DATASETS
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / 'configs' / 'tsm2'
 RESULTS = ROOT / 'benchmarks' / 'results' / 'forecasting.csv'
+PUBLISHED = ROOT / 'benchmarks' / 'published_forecasting.csv'
 COLUMNS = ('dataset', 'horizon', 'model', 'seed', 'mse', 'mae')
 TABLES = {
     'etth1': 'ETTh1',
@@ -59,27 +77,38 @@ VARIANTS = {
 BEIJING_HORIZONS = (24, 96)
 COVARIATES = {'TSM2 with covariates': '', 'TSM2 without covariates': '_alone'}
 """Models on Beijing, by name: the end of the name of their config."""
+BASELINES = {'repeat-last': RepeatLast, 'ridge': LinearForecaster}
 TRAINED = {'TSM2': 'forecast', 'TSM2-paper': 'mixers', 'line': 'line'}
 """What a training is scored as: the prefix of its metrics."""
+OURS = ('repeat-last', 'ridge', 'line', 'TSM2-paper', 'TSM2')
+THEIRS = ('paper', 'DUET')
+MEAN = ('ETTh1', 'ETTh2', 'ETTm1', 'ETTm2', 'Weather')
+"""Tables whose cells are averaged: 20 cells."""
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('action', choices=('run', 'table'))
-    parser.add_argument('--cells', nargs='+', choices=CELLS, metavar='TABLE-HORIZON')
-    parser.add_argument('--seeds', type=int, nargs='+', default=[0])
-    parser.add_argument('--variants', action='store_true', help='train the ablations')
-    parser.add_argument(
+    actions = parser.add_subparsers(dest='action', required=True)
+    train = actions.add_parser('run', help='add what the results lack')
+    train.add_argument('--cells', nargs='+', choices=CELLS, metavar='TABLE-HORIZON')
+    train.add_argument('--seeds', type=int, nargs='+', default=[0])
+    train.add_argument('--variants', action='store_true', help='train the ablations')
+    train.add_argument(
         '--baselines', action='store_true', help='repeat-last and ridge, no training'
     )
-    parser.add_argument(
+    train.add_argument(
         '--covariates', action='store_true', help='train Beijing with and without'
     )
-    parser.add_argument('--jobs', type=int, default=1, help='trainings at a time')
-    parser.add_argument('--results', type=Path, default=RESULTS)
-    parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/forecasting'))
+    train.add_argument('--jobs', type=int, default=1, help='trainings at a time')
+    train.add_argument('--work-dir', type=Path, default=Path('work_dirs/forecasting'))
+    table = actions.add_parser('table', help='print the results')
+    for one in (train, table):
+        one.add_argument('--results', type=Path, default=RESULTS)
+    summary = actions.add_parser('summary', help='print the errors of one model')
+    summary.add_argument('config', help='config file')
+    summary.add_argument('metrics', type=Path, help='file that tools/test.py wrote')
     return parser.parse_args()
 
 
@@ -107,14 +136,7 @@ class Results:
         if self.has(cell, [model], seed):
             return
         table, horizon = cell.rsplit('-', 1)
-        values = (
-            NAMES[table],
-            horizon,
-            model,
-            seed,
-            f'{mse:.6f}',
-            f'{mae:.6f}',
-        )
+        values = (NAMES[table], horizon, model, seed, f'{mse:.6f}', f'{mae:.6f}')
         with self.lock:
             new = not self.path.exists()
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -130,6 +152,12 @@ class Results:
 def key_of(row: dict) -> tuple[str, str]:
     """Return the cell and the seed of a line."""
     return f'{row["dataset"].lower()}-{row["horizon"]}', row['seed']
+
+
+def config_of(cell: str, end: str = '') -> tuple[Path, dict]:
+    """Return the config file of a cell, and the option that chooses the horizon."""
+    table, horizon = cell.rsplit('-', 1)
+    return CONFIGS / f'tsm2_{table}{end}.py', {'horizon': int(horizon)}
 
 
 def train_and_test(
@@ -187,9 +215,9 @@ def call(tool: str, config: Path, folder: Path, arguments: list) -> None:
         raise RuntimeError(f'{tool} failed on {config}, see {log}: {" ".join(last)}')
 
 
-def same_mixers(config: Path, paper: Path) -> bool:
-    """Return whether two configs differ in the linear path of the model at most."""
-    models = [dict(Config.fromfile(path).model) for path in (config, paper)]
+def same_mixers(cell: str) -> bool:
+    """Return whether the two configs of a cell differ in the linear path at most."""
+    models = [load_config(*config_of(cell, end)).model for end in ('', '_paper')]
     for model in models:
         model.pop('linear_path', None)
     return models[0] == models[1]
@@ -197,17 +225,19 @@ def same_mixers(config: Path, paper: Path) -> bool:
 
 def run_cell(results: Results, cell: str, seed: int, work_dir: Path) -> None:
     """Train and test TSM2 in one cell with one seed."""
-    config, paper = CONFIGS / f'tsm2_{cell}.py', CONFIGS / f'tsm2_{cell}_paper.py'
-    together = same_mixers(config, paper)
+    together = same_mixers(cell)
     models = ['TSM2', 'line', *(['TSM2-paper'] if together else [])]
-    options = {'randomness.seed': seed}
     if not results.has(cell, models, seed):
+        config, options = config_of(cell)
+        options['randomness.seed'] = seed
         tests = {'TSM2': 'best_blend_mse', 'TSM2-paper': 'best_blend_mixers_mse'}
         found = train_and_test(config, work_dir / f'{cell}-{seed}', options, tests)
         found['line'] = found['TSM2']
         for model in models:
             add(results, cell, model, seed, found[model], TRAINED[model])
     if not together and not results.has(cell, ['TSM2-paper'], seed):
+        paper, options = config_of(cell, '_paper')
+        options['randomness.seed'] = seed
         folder = work_dir / f'{cell}-{seed}-paper'
         tests = {'TSM2-paper': 'best_forecast_mse'}
         found = train_and_test(paper, folder, options, tests)
@@ -221,10 +251,10 @@ def run_variant(
     models = (variant, f'{variant}, mixers')
     if results.has(cell, models, seed):
         return
+    config, options = config_of(cell)
+    options |= {'randomness.seed': seed, **VARIANTS[variant]}
     folder = work_dir / f'{cell}-{seed}-{variant.replace(" ", "-")}'
-    options = {'randomness.seed': seed, **VARIANTS[variant]}
     tests = {'blend': 'best_blend_mse', 'mixers': 'best_blend_mixers_mse'}
-    config = CONFIGS / f'tsm2_{cell}.py'
     found = train_and_test(config, folder, options, tests)
     add(results, cell, models[0], seed, found['blend'], 'forecast')
     add(results, cell, models[1], seed, found['mixers'], 'mixers')
@@ -237,48 +267,52 @@ def run_covariates(
     if results.has(cell, [model], seed):
         return
     end = COVARIATES[model]
-    found = train_and_test(
-        CONFIGS / f'tsm2_{cell}{end}.py',
-        work_dir / f'{cell}-{seed}{end}',
-        {'randomness.seed': seed},
-        {'mixers': 'best_forecast_mse'},
-    )
-    add(results, cell, model, seed, found['mixers'], 'forecast')
+    config, options = config_of(cell, end)
+    options['randomness.seed'] = seed
+    folder = work_dir / f'{cell}-{seed}{end}'
+    found = train_and_test(config, folder, options, {'best': 'best_forecast_mse'})
+    add(results, cell, model, seed, found['best'], 'forecast')
 
 
 def add(results: Results, cell: str, model: str, seed, metrics: dict, prefix: str):
     results.add(cell, model, seed, metrics[f'{prefix}/mse'], metrics[f'{prefix}/mae'])
 
 
-def run_baselines(results: Results, cell: str, work_dir: Path) -> None:
+def run_baselines(results: Results, cell: str) -> None:
     """Score repeat-last and ridge, one linear map for all variates, without seed."""
-    from mmmambamixer.engine import SafeRunner
-    from mmmambamixer.forecast.fit_linear import fit_linear_path
+    for model, kind in BASELINES.items():
+        if not results.has(cell, [model], '-'):
+            found, _ = score_baseline(load_config(*config_of(cell)), kind)
+            add(results, cell, model, '-', found, 'forecast')
 
-    for model, kind in (('repeat-last', 'RepeatLast'), ('ridge', 'LinearForecaster')):
-        if results.has(cell, [model], '-'):
-            continue
-        config = Config.fromfile(CONFIGS / f'tsm2_{cell}.py')
-        sizes = {k: config.model[k] for k in ('look_back', 'horizon', 'variates')}
-        config.model = dict(type=kind, **sizes)
-        config.test_evaluator = dict(type='ForecastMetric')
-        config.work_dir = str(work_dir / f'{cell}-{model}')
-        config.custom_hooks = config.optim_wrapper = config.param_scheduler = None
-        config.train_cfg = config.val_cfg = config.val_evaluator = None
+
+@torch.no_grad()
+def score_baseline(config: Config, kind: type[nn.Module]) -> tuple[dict, int]:
+    """Return the errors of a baseline on the test windows, and their number.
+
+    Args:
+        config: Of a forecaster, whose sizes and data the baseline gets.
+        kind: One of `BASELINES`.
+    """
+    init_default_scope(config.default_scope)
+    sizes = ('look_back', 'horizon', 'variates', 'targets')
+    model = kind(**{key: config.model.get(key) for key in sizes})
+    if kind is LinearForecaster:
         loaders = config.train_dataloader, config.val_dataloader
-        config.train_dataloader = config.val_dataloader = None
-        runner = SafeRunner.from_cfg(config)
-        if kind == 'LinearForecaster':
-            datasets = [SafeRunner.build_dataloader(one).dataset for one in loaders]
-            fit_linear_path(runner.model.linear_path, *datasets)
-        add(results, cell, model, '-', runner.test(), 'forecast')
+        fit_linear_path(
+            model.linear_path, *(DATASETS.build(x.dataset) for x in loaders)
+        )
+    windows, metric = DATASETS.build(config.test_dataloader.dataset), ForecastMetric()
+    for batch in DataLoader(windows, batch_size=128, collate_fn=default_collate):
+        metric.process(None, model(**batch, mode='predict'))
+    return metric.evaluate(len(windows)), len(windows)
 
 
 def run(args: argparse.Namespace, results: Results) -> None:
     cells = args.cells or CELLS
     if args.baselines:
         for cell in cells:
-            run_baselines(results, cell, args.work_dir)
+            run_baselines(results, cell)
         return
     if args.covariates:
         cells = [f'beijing-{horizon}' for horizon in BEIJING_HORIZONS]
@@ -302,15 +336,124 @@ def run(args: argparse.Namespace, results: Results) -> None:
         raise SystemExit(f'error: {len(failed)} of {len(futures)} cells failed')
 
 
+def print_table(rows: list[dict]) -> None:
+    """Print test MSE of each cell: mean over seeds, and half the range behind it.
+
+    Args:
+        rows: Of the results file.
+    """
+    ours = defaultdict(list)
+    for row in rows:
+        cell = row['dataset'], int(row['horizon'])
+        ours[(*cell, row['model'])].append(float(row['mse']))
+    theirs = {}
+    with open(PUBLISHED, newline='') as file:
+        for row in csv.DictReader(file):
+            cell = row['dataset'], int(row['horizon'])
+            theirs[(*cell, row['model'])] = float(row['mse'])
+    cells = list(dict.fromkeys(key[:2] for key in theirs))
+    lines = {
+        name_of(cell): [f'{theirs[(*cell, name)]:.3f}' for name in THEIRS]
+        + [spread(ours.get((*cell, name))) for name in OURS]
+        for cell in cells
+    }
+    averaged = [cell for cell in cells if cell[0] in MEAN]
+    lines['mean of ETT and Weather'] = [
+        f'{fmean(theirs[(*cell, name)] for cell in averaged):.4f}' for name in THEIRS
+    ] + [mean_of([ours.get((*cell, name)) for cell in averaged]) for name in OURS]
+    print_lines((*THEIRS, *OURS), lines)
+    print_variants(ours)
+    print_covariates(ours)
+
+
+def print_variants(ours: dict) -> None:
+    """Print the ablations, with their mixers alone behind, where there are any."""
+    names = sorted({name for *_, name in ours if name.endswith(', mixers')})
+    cells = sorted({key[:2] for key in ours if key[2] in names})
+    pairs = [('TSM2', 'TSM2-paper')]
+    pairs += [(name.removesuffix(', mixers'), name) for name in names]
+    lines = {
+        f'{pair[0]}; mixers alone': [
+            '; '.join(spread(ours.get((*cell, name))) for name in pair)
+            for cell in cells
+        ]
+        for pair in pairs
+    }
+    if cells:
+        print()
+        print_lines(map(name_of, cells), lines)
+
+
+def print_covariates(ours: dict) -> None:
+    """Print Beijing with covariates and without, where it was run."""
+    cells = sorted({key[:2] for key in ours if key[0] == 'Beijing'})
+    names = sorted({name for table, _, name in ours if table == 'Beijing'})
+    if cells:
+        print()
+        print_lines(
+            names,
+            {
+                name_of(cell): [spread(ours.get((*cell, name))) for name in names]
+                for cell in cells
+            },
+        )
+
+
+def print_lines(columns: Iterable[str], lines: dict[str, list[str]]) -> None:
+    """Print a table in Markdown: names of the columns, and the lines by name."""
+    columns = list(columns)
+    print('| | ' + ' | '.join(columns) + ' |\n|--|' + '--:|' * len(columns))
+    for name, told in lines.items():
+        print(f'| {name} | ' + ' | '.join(told) + ' |')
+
+
+def name_of(cell: tuple[str, int]) -> str:
+    return f'{cell[0]}-{cell[1]}'
+
+
+def mean_of(cells: list[list[float] | None]) -> str:
+    """Return the mean of all cells, each the mean of its runs, if all were run."""
+    return f'{fmean(map(fmean, cells)):.4f}' if all(cells) else 'not complete'
+
+
+def spread(values: list[float] | None) -> str:
+    """Return the mean of several runs, and half their range if there are several."""
+    if not values:
+        return 'not run'
+    told = f'{fmean(values):.4f}'
+    if len(values) > 1:
+        told += f' ± {(max(values) - min(values)) / 2:.4f}'
+    return told
+
+
+def print_summary(config: str, path: Path) -> None:
+    """Print the errors of a tested TSM2 beside repeat-last and its linear path alone.
+
+    Args:
+        config: File of the model.
+        path: JSON file of its metrics; repeat-last is computed on the same windows.
+    """
+    tested = json.loads(path.read_text())
+    naive, count = score_baseline(load_config(config), RepeatLast)
+    print(f'{count} test windows, scaled values{"MSE":>15}{"MAE":>9}')
+    for name, found, prefix in (
+        ('repeat-last', naive, 'forecast'),
+        ('ridge (its linear path alone)', tested, 'line'),
+        ('TSM2', tested, 'forecast'),
+    ):
+        mse, mae = (found[f'{prefix}/{error}'] for error in ('mse', 'mae'))
+        print(f'{name:36}{mse:9.4f}{mae:9.4f}')
+
+
 def main() -> None:
     args = parse_args()
-    results = Results(args.results)
     if args.action == 'run':
-        run(args, results)
+        run(args, Results(args.results))
+    elif args.action == 'table':
+        print_table(Results(args.results).rows)
     else:
-        from forecasting_table import print_table
-
-        print_table(results.rows, ROOT / 'benchmarks' / 'published_forecasting.csv')
+        with one_sentence():
+            print_summary(args.config, args.metrics)
 
 
 if __name__ == '__main__':

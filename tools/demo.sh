@@ -26,7 +26,7 @@ forecast() {
     python tools/predict.py $config "$checkpoint" $data/weather_year.csv --out $out --hold-out
     echo
     echo "[demo] errors on the test part, after $seconds seconds of training:"
-    python tools/forecast_summary.py $config $out/metrics.json | tail -n 4
+    python tools/benchmark_forecasting.py summary $config $out/metrics.json | tail -n 4
     echo "[demo] forecast:   $out/forecast.csv"
     echo "[demo] picture:    $out/predictions.png"
     echo "[demo] checkpoint: $checkpoint"

@@ -29,7 +29,7 @@ import torch
 from mmengine.config import Config
 
 import mmmambamixer.patches  # noqa: F401  (safe checkpoints, `mmdet::` bases)
-from mmmambamixer.engine.config import load_config, positive
+from mmmambamixer.engine.config import add_options, load_config, positive
 from mmmambamixer.messages import one_sentence
 from mmmambamixer.preflight.series import FORECASTING
 
@@ -72,6 +72,7 @@ def parse_args() -> argparse.Namespace:
         action='store_true',
         help='forecast the last rows of the table and show the truth (forecasting)',
     )
+    add_options(parser, 'horizon=336')
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
     parser.add_argument('--device', default=device)
     return parser.parse_args()
@@ -136,7 +137,7 @@ def main() -> None:
             raise ValueError(
                 f'--out is a folder for the results, got the file {args.out}'
             )
-        config = load_config(args.config)
+        config = load_config(args.config, args.cfg_options)
         scope = config.get('default_scope')
         if scope == FORECASTING:
             lines = predict_series(args, config)

@@ -18,7 +18,6 @@ from mmmambamixer.engine.config import (
     choose_work_dir,
     fill_dataloaders,
     load_config,
-    merge_options,
     positive,
     run_parser,
 )
@@ -65,9 +64,8 @@ def make_config(args: argparse.Namespace) -> Config:
 
     Options are merged before `--tta` wraps the model and changes its pipeline.
     """
-    config = load_config(args.config)
+    config = load_config(args.config, args.cfg_options)
     choose_work_dir(config, args.config, args.work_dir)
-    merge_options(config, args.cfg_options)
     config.launcher = args.launcher
     config.resume, config.load_from = False, args.checkpoint
     if args.show_dir:

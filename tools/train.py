@@ -15,7 +15,6 @@ from mmmambamixer.engine.config import (
     dataloaders,
     fill_dataloaders,
     load_config,
-    merge_options,
     run_parser,
 )
 from mmmambamixer.engine.launch import prepare, train
@@ -62,8 +61,8 @@ def parse_args() -> argparse.Namespace:
 
 
 def make_config(args: argparse.Namespace) -> Config:
-    """Return the config with the command line's wishes in it; options come last."""
-    config = load_config(args.config)
+    """Return the config with the command line's wishes in it."""
+    config = load_config(args.config, args.cfg_options)
     choose_work_dir(config, args.config, args.work_dir)
     config.launcher = args.launcher
     if args.no_validate:
@@ -86,7 +85,6 @@ def make_config(args: argparse.Namespace) -> Config:
             loader.pin_memory = False
         if args.no_persistent_workers:
             loader.persistent_workers = False
-    merge_options(config, args.cfg_options)
     return config
 
 

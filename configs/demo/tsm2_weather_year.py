@@ -11,9 +11,9 @@ The recipe is that of all our forecasting configs; sizes fit a week of look-back
 
 _base_ = '../_base_/tsm2/tsm2.py'
 
-sizes = dict(look_back=168, horizon=24)
-model = dict(variates=7, patch_len=12, stride=12, **sizes)
-table = dict(path='data/weather_year/weather_year.csv', borders=(0.7, 0.2))
-train_dataloader = dict(dataset=dict(**table, **sizes))
-val_dataloader = dict(dataset=dict(**table, **sizes))
-test_dataloader = dict(dataset=dict(**table, **sizes))
+look_back = 168
+horizon = 24
+variates = 7
+path = 'data/weather_year/weather_year.csv'
+borders = (0.7, 0.2)
+model = dict(patch_len=12, stride=12)

@@ -15,6 +15,7 @@ from mmengine.config import Config, ConfigDict, DictAction
 from ..messages import explain, innermost
 from ..preflight.config import check_option
 from ..preflight.series import FORECASTING
+from .expressions import resolve
 
 CLASSIFICATION = 'mmpretrain'
 """Scope of mmpretrain."""
@@ -39,18 +40,23 @@ def run_parser(description: str, options: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument('config', help='config file')
     parser.add_argument('--work-dir', help='folder of logs, checkpoints and metrics')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=Options,
-        metavar='KEY=VALUE',
-        help=f'change settings of the config, as in {options}',
-    )
+    add_options(parser, options)
     parser.add_argument(
         '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none'
     )
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
     return parser
+
+
+def add_options(parser: argparse.ArgumentParser, example: str) -> None:
+    """Give a parser `--cfg-options`, for `load_config`."""
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=Options,
+        metavar='KEY=VALUE',
+        help=f'change settings of the config, as in {example}',
+    )
 
 
 def positive(text: str) -> int:
@@ -60,14 +66,26 @@ def positive(text: str) -> int:
     return int(text)
 
 
-def load_config(path: str | os.PathLike) -> Config:
-    """Read a config file.
+def load_config(path: str | os.PathLike, options: Mapping | None = None) -> Config:
+    """Read a config file, merge options and compute what follows from them.
+
+    Args:
+        path: Of the file.
+        options: From `--cfg-options`.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it can not be read; the message names the file at fault, which
-            may be one of its bases.
+        ValueError: If it cannot be read, or an option does not fit; the message names
+            the file at fault, which may be one of its bases, or the option.
     """
+    config = read_config(path)
+    merge_options(config, options)
+    resolve(config)
+    return config
+
+
+def read_config(path: str | os.PathLike) -> Config:
+    """Read a config file as it is; see `load_config`."""
     path = str(path)
     if not os.path.isfile(path):
         raise FileNotFoundError(f'no config at {path}')
@@ -115,11 +133,16 @@ class Options(DictAction):
 
 
 def choose_work_dir(config: Config, path: str, work_dir: str | None) -> None:
-    """Set `work_dir`: from the command line, else the config, else the file's name."""
+    """Set `work_dir`: from the command line, else the config, else the file's name.
+
+    That of a forecaster ends in its horizon, which is often an option.
+    """
     if work_dir is not None:
         config.work_dir = work_dir
     elif config.get('work_dir') is None:
-        config.work_dir = os.path.join('work_dirs', Path(path).stem)
+        horizon = (config.get('model') or {}).get('horizon')
+        name = Path(path).stem + (f'-{horizon}' if horizon else '')
+        config.work_dir = os.path.join('work_dirs', name)
 
 
 def fill_dataloaders(config: Config, **defaults) -> None:

@@ -1,15 +1,18 @@
 """MMEngine's runner for runs that may be killed, stopped or spoilt at any moment."""
 
+import copy
 import time
 import traceback
 
 import torch.distributed as dist
+from mmengine.config import Config
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from torch import nn
 
 from ..messages import TrainingStopped
+from .expressions import resolve
 from .hooks.checkpoint import SafeCheckpointHook
 from .hooks.finite import FiniteHook
 from .hooks.interruption import InterruptionHook
@@ -29,6 +32,13 @@ class SafeRunner(Runner):
 
         runner_type = 'SafeRunner'
     """
+
+    @classmethod
+    def from_cfg(cls, cfg: Config | dict) -> 'SafeRunner':
+        """Build a runner from a config, whose expressions it computes in a copy."""
+        cfg = copy.deepcopy(cfg)
+        resolve(cfg)
+        return super().from_cfg(cfg)
 
     def register_hook(self, hook: Hook | dict, priority=None) -> None:
         stock = ('CheckpointHook', CheckpointHook)

@@ -1,18 +1,24 @@
-"""Every forecasting config: model and data fit, and its run takes a step."""
+"""The forecasting configs: sizes said once, the recipe of each horizon, and a step."""
 
-import ast
+import csv
 import math
 import os
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 import pytest
 import torch
+import yaml
+from mmengine.analysis import FlopAnalyzer
 from mmengine.config import Config
+from mmengine.registry import RUNNERS
 from shipped_configs import ROOT, StopAfterOneStep
 
 import mmmambamixer.patches  # noqa: F401
 from mmmambamixer import TSM2
+from mmmambamixer.engine.build import build_model
+from mmmambamixer.engine.config import load_config
 from mmmambamixer.engine.launch import build_runner
 
 FOLDER = ROOT / 'configs' / 'tsm2'
@@ -26,69 +32,186 @@ VARIATES = dict(
     electricity=321,
     traffic=862,
 )
-CELLS = [f'{table}-{h}' for table in VARIATES for h in (96, 192, 336, 720)]
+HORIZONS = (96, 192, 336, 720)
+SPLITS = ('train', 'val', 'test')
+CALM = dict(dropout=0.2, sign_flip=False)
+RECIPES = [
+    # tables, horizons, what differs in model and line, learning rate, averaged weights
+    ('etth1 etth2', (96, 192), dict(dropout=0.5), {}, 1e-3, False),
+    (
+        'etth1 etth2',
+        (336,),
+        dict(dropout=0.5, mirror=True),
+        dict(penalties_per_decade=3),
+        5e-4,
+        False,
+    ),
+    (
+        'etth1 etth2',
+        (720,),
+        dict(dropout=0.5, mirror=True),
+        dict(penalties_per_decade=3, blocks=4),
+        5e-4,
+        True,
+    ),
+    ('ettm1 ettm2 weather', (96, 192, 336), CALM, {}, 1e-3, False),
+    ('ettm1 ettm2', (720,), {}, dict(blocks=4), 1e-3, True),
+    ('weather', (720,), CALM, dict(blocks=4), 1e-3, True),
+    (
+        'exchange',
+        HORIZONS,
+        dict(dropout=0.5, centre='last'),
+        dict(maps='shared', centre='last'),
+        1e-3,
+        False,
+    ),
+    ('electricity traffic', HORIZONS, {}, {}, 1e-3, False),
+]
+CELLS = [
+    pytest.param(table, h, *recipe, id=f'{table}-{h}')
+    for tables, horizons, *recipe in RECIPES
+    for table in tables.split()
+    for h in horizons
+]
 
 
-def load(cell: str, paper: bool = False) -> Config:
-    return Config.fromfile(FOLDER / f'tsm2_{cell}{"_paper" if paper else ""}.py')
+def load(table: str, horizon: int | None = None, end: str = '', **options) -> Config:
+    options = options if horizon is None else options | {'horizon': horizon}
+    return load_config(FOLDER / f'tsm2_{table}{end}.py', options)
 
 
-def test_there_is_a_config_for_each_cell_and_no_other():
-    names = {path.stem for path in FOLDER.glob('*.py')}
-    expected = {f'tsm2_{cell}' for cell in CELLS}
-    expected |= {f'{name}_paper' for name in expected}
-    beijing = {f'tsm2_beijing-{h}' for h in (24, 96)}
-    assert names == expected | beijing | {f'{name}_alone' for name in beijing}
+def metrics_of(evaluators: list) -> set[str]:
+    """Return the names of the metrics that evaluators give."""
+    names = set()
+    for evaluator in evaluators:
+        prefix = evaluator.get('prefix') or evaluator.type.removesuffix('Metric')
+        more = ['mixers_mse'] if evaluator.type == 'BlendMetric' else []
+        names |= {f'{prefix.lower()}/{name}' for name in ('mse', *more)}
+    return names
 
 
-@pytest.mark.parametrize('cell', CELLS)
-def test_model_and_data_agree(cell):
-    table, horizon = cell.rsplit('-', 1)
-    config = load(cell)
-    assert config.default_scope == 'mmmambamixer'
-    assert config.model.variates == VARIATES[table]
-    loaders = [config[f'{part}_dataloader'] for part in ('train', 'val', 'test')]
-    for part in (config.model, *(loader.dataset for loader in loaders)):
-        assert (part.look_back, part.horizon) == (512, int(horizon))
-    splits = [loader.dataset.split for loader in loaders]
-    assert splits == ['train', 'val', 'test']
-    assert not any(loader.get('drop_last') for loader in loaders)
-    docstring = ast.get_docstring(ast.parse((FOLDER / f'tsm2_{cell}.py').read_text()))
-    assert horizon in docstring
+def agree(config: Config, table: str, look_back: int, horizon: int) -> None:
+    """Check what says a size, names a table or a metric."""
+    sizes = (look_back, horizon)
+    model = config.model
+    assert (model.look_back, model.horizon) == sizes
+    assert model.variates == VARIATES.get(table, 12)
+    datasets = [config[f'{split}_dataloader'].dataset for split in SPLITS]
+    assert tuple(dataset.pop('split') for dataset in datasets) == SPLITS
+    assert datasets[0] == datasets[1] == datasets[2]
+    assert (datasets[0].look_back, datasets[0].horizon) == sizes
+    columns = [c for source in datasets[0].get('future') or () for c in source.columns]
+    assert len(columns) == model.get('future_covariates', 0)
+    assert bool(datasets[0].get('static')) == bool(model.get('static_features', 0))
+    branches = {'forecast', 'line', 'mixers'} if model.linear_path else {'forecast'}
+    scored = [one.get('key', 'forecast') for one in config.test_evaluator]
+    assert set(scored) == branches
+    given = metrics_of(config.val_evaluator)
+    best = config.default_hooks.checkpoint.save_best
+    stop = [h.monitor for h in config.custom_hooks if h.type == 'EarlyStoppingHook']
+    assert set(stop + (best if isinstance(best, list) else [best])) <= given
+    blends = any(hook.type == 'FitBlendHook' for hook in config.custom_hooks)
+    assert blends == bool(model.linear_path) == ('blend/mse' in given)
 
 
-@pytest.mark.parametrize('cell', CELLS)
-def test_the_paper_s_model_has_no_line_and_the_same_mixers(cell):
-    config, paper = load(cell), load(cell, paper=True)
+def test_every_table_has_a_config_and_one_of_the_paper():
+    names = {f'tsm2_{t}{end}' for t in VARIATES for end in ('', '_paper')}
+    names |= {'tsm2_beijing', 'tsm2_beijing_alone'}
+    assert {path.stem for path in FOLDER.glob('*.py')} == names
+
+
+@pytest.mark.parametrize(('table', 'horizon', *'abcd'), CELLS)
+def test_a_cell_has_its_sizes_and_recipe(table, horizon, a, b, c, d):
+    model, line, rate, averaged = a, b, c, d
+    config = load(table, horizon)
+    base = dict(
+        type='TSM2',
+        look_back=512,
+        horizon=horizon,
+        variates=VARIATES[table],
+        patch_len=16,
+        stride=16,
+        dropout=0.3,
+        sign_flip=True,
+        centre='mean',
+        linear_path=dict(maps='variate') | line,
+    )
+    assert config.model.to_dict() == base | model
+    assert config.optim_wrapper.optimizer.lr == rate
+    assert ('EMAHook' in str(config.custom_hooks)) == averaged
+    prior = config.val_evaluator[1].get('prior')
+    assert prior == (0.0 if averaged or table == 'exchange' else None)
+    assert not any(config[f'{split}_dataloader'].get('drop_last') for split in SPLITS)
+    agree(config, table, 512, horizon)
+
+
+@pytest.mark.parametrize(('table', 'horizon', *'abcd'), CELLS)
+def test_the_paper_s_model_has_the_same_mixers_and_no_line(table, horizon, a, b, c, d):
+    config, paper = load(table, horizon), load(table, horizon, '_paper')
     assert paper.model.linear_path is None and paper.model.centre == 'mean'
-    assert 'Blend' not in str(paper.custom_hooks) + str(paper.val_evaluator)
     ours, theirs = dict(config.model), dict(paper.model)
     for model in (ours, theirs):
         model.pop('linear_path'), model.pop('centre')
     assert ours == theirs
     for key in ('optim_wrapper', 'param_scheduler', 'train_cfg', 'train_dataloader'):
         assert config[key] == paper[key]
+    assert ('EMAHook' in str(paper.custom_hooks)) == d
+    agree(paper, table, 512, horizon)
 
 
 @pytest.mark.parametrize('horizon', [24, 96])
 def test_beijing_has_its_weather_and_its_ablation_has_not(horizon):
-    config = load(f'beijing-{horizon}')
-    alone = Config.fromfile(FOLDER / f'tsm2_beijing-{horizon}_alone.py')
+    config, alone = load('beijing', horizon), load('beijing', horizon, '_alone')
     for one, covariates, features in ((config, 7, 12), (alone, 0, 0)):
-        assert one.model.horizon == horizon
         assert one.model.future_covariates == covariates
         assert one.model.static_features == features
-        for part in ('train', 'val', 'test'):
-            dataset = one[f'{part}_dataloader'].dataset
-            assert dataset.horizon == horizon
-            columns = [c for table in dataset.future or () for c in table['columns']]
-            assert len(columns) == covariates
-            assert (dataset.static is None) == (features == 0)
+        agree(one, 'beijing', 512, horizon)
     assert config.optim_wrapper == alone.optim_wrapper
 
 
+def test_the_sizes_of_the_demo_agree():
+    config = load_config(ROOT / 'configs/demo/tsm2_weather_year.py', {'horizon': 48})
+    agree(config, 'etth1', 168, 48)
+
+
+def test_the_names_at_the_top_are_options():
+    options = dict(look_back=96, horizon=48, variates=3, epochs=2)
+    options |= dict(path='mine.csv', borders=(0.6, 0.2), long_horizon=True)
+    config = load('etth1', **options)
+    assert (config.model.look_back, config.model.horizon) == (96, 48)
+    assert config.model.variates == 3 and config.model.linear_path.blocks == 4
+    for split in SPLITS:
+        dataset = config[f'{split}_dataloader'].dataset
+        assert (dataset.look_back, dataset.horizon) == (96, 48)
+        assert (dataset.path, dataset.borders) == ('mine.csv', (0.6, 0.2))
+    assert config.train_cfg.max_epochs == config.param_scheduler[1].end == 2
+    assert config.custom_hooks[0].type == 'EMAHook'
+
+
+def test_an_option_wins_over_the_recipe_of_its_horizon():
+    options = {'model.mirror': False, 'optim_wrapper.optimizer.lr': 1e-2}
+    config = load('etth1', 720, **options)
+    assert config.model.mirror is False and config.model.linear_path.blocks == 4
+    assert config.optim_wrapper.optimizer.lr == 1e-2
+
+
+def test_a_config_on_top_says_another_horizon(tmp_path):
+    path = tmp_path / 'mine.py'
+    path.write_text(f'_base_ = {str(FOLDER / "tsm2_etth1.py")!r}\nhorizon = 720\n')
+    config = load_config(path)
+    assert config.model.to_dict() == load('etth1', 720).model.to_dict()
+
+
+def test_a_written_config_is_final(tmp_path):
+    config, path = load('weather', 720), tmp_path / 'written.py'
+    config.dump(path)
+    assert load_config(path).to_dict() == config.to_dict()
+    with pytest.raises(ValueError, match="the config has no 'horizon'"):
+        load_config(path, {'horizon': 96})
+
+
 def test_what_decays_is_the_model_s_own_list():
-    options = load('etth1-96').optim_wrapper.paramwise_cfg.to_dict()
+    options = load('etth1').optim_wrapper.paramwise_cfg.to_dict()
     assert options == TSM2.paramwise_cfg
 
 
@@ -101,8 +224,8 @@ def on_noise(config: Config, tmp_path: Path, rows: int = 4000) -> Config:
         file.write('date,' + ','.join(f'v{i}' for i in range(variates)) + '\n')
         for date, row in zip(dates, values, strict=True):
             file.write(f'{date},' + ','.join(f'{x:.4f}' for x in row) + '\n')
-    for part in ('train', 'val', 'test'):
-        dataset = config[f'{part}_dataloader'].dataset
+    for split in SPLITS:
+        dataset = config[f'{split}_dataloader'].dataset
         dataset.path, dataset.borders = str(tmp_path / 'noise.csv'), (0.6, 0.2)
     config.train_dataloader.sampler.max_windows = 8  # one batch, too few to warm up
     config.param_scheduler = config.param_scheduler[1]
@@ -112,31 +235,30 @@ def on_noise(config: Config, tmp_path: Path, rows: int = 4000) -> Config:
     return config
 
 
-@pytest.mark.parametrize('paper', [False, True])
-@pytest.mark.parametrize('cell', ['etth1-96', 'exchange-192', 'weather-96'])
-def test_one_step_of_the_run_on_a_table_of_noise(cell, paper, tmp_path):
-    config = on_noise(load(cell, paper), tmp_path)
+@pytest.mark.parametrize('end', ['', '_paper'])
+@pytest.mark.parametrize(
+    ('table', 'horizon'), [('etth1', 96), ('exchange', 192), ('weather', 96)]
+)
+def test_one_step_of_the_run_on_a_table_of_noise(table, horizon, end, tmp_path):
+    config = on_noise(load(table, horizon, end), tmp_path)
     config.default_hooks.checkpoint = None
     runner = build_runner(config)
     step = StopAfterOneStep()
     runner.register_hook(step)
     runner.train()
     assert runner.iter == 1 and math.isfinite(step.loss)
-    if not paper:
+    if not end:
         line = runner.model.linear_path.weight
-        assert bool(line.any()) == (not cell.startswith('exchange'))
+        assert bool(line.any()) == (table != 'exchange')
 
 
 @pytest.mark.parametrize('averaged', [False, True])
 def test_a_checkpoint_has_the_weight_of_its_validation(averaged, tmp_path):
-    config = load('etth1-96')
-    config.model.variates = 1
+    config = load('etth1', variates=1, long_horizon=averaged, epochs=2)
+    config.model.linear_path.pop('blocks', None)  # more than a table so short has
     config = on_noise(config, tmp_path, rows=3200)
-    if averaged:
-        hooks = load('etth1-720').custom_hooks
-        assert 'EMAHook' in str(hooks)
-        config.custom_hooks = [h for h in hooks if 'Early' not in h.type]
-    config.train_cfg.max_epochs = 2
+    assert ('EMAHook' in str(config.custom_hooks)) == averaged
+    config.val_evaluator[1].pop('prior', None)
     runner = build_runner(config)
     runner.train()
     weight = runner.model.blend.item()
@@ -150,11 +272,51 @@ def test_a_checkpoint_has_the_weight_of_its_validation(averaged, tmp_path):
         torch.testing.assert_close(line, runner.model.linear_path.weight.data)
 
 
+def test_tools_that_do_not_know_expressions_build_the_same_run(tmp_path):
+    config = Config.fromfile(FOLDER / 'tsm2_ettm1.py')
+    config.merge_from_dict({'horizon': 720, 'work_dir': str(tmp_path)})
+    runner = RUNNERS.build(config)
+    assert runner.cfg.model.to_dict() == load('ettm1', 720).model.to_dict()
+    assert runner.model.horizon == 720 and runner.model.sign_flip
+    assert any(type(hook).__name__ == 'EMAHook' for hook in runner.hooks)
+
+
 def test_the_data_folder_is_a_variable(monkeypatch):
     monkeypatch.setenv('MMMAMBAMIXER_DATA', '/somewhere')
-    path = load('weather-96').test_dataloader.dataset.path
+    path = load('weather').test_dataloader.dataset.path
     assert path == '/somewhere/timeseries/weather.csv'
     monkeypatch.delenv('MMMAMBAMIXER_DATA')
     assert 'MMMAMBAMIXER_DATA' not in os.environ
-    path = Path(load('weather-96').test_dataloader.dataset.path)
+    path = Path(load('weather').test_dataloader.dataset.path)
     assert path == Path('data/timeseries/weather.csv')
+
+
+PAGE = yaml.safe_load((FOLDER / 'metafile.yml').read_text())['Models']
+
+
+@pytest.mark.parametrize('listed', PAGE, ids=lambda listed: listed['Name'])
+def test_the_page_has_the_errors_that_were_measured(listed):
+    table, _, end = listed['Name'].removeprefix('tsm2_').partition('_')
+    model = {'': 'TSM2', 'paper': 'TSM2-paper'}.get(end)
+    if table == 'beijing':
+        model = f'TSM2 {"without" if end else "with"} covariates'
+    stated = {}
+    for result in listed['Results'] or ():
+        assert result['Dataset'].lower() == table
+        stated |= {int(k.removeprefix('MSE ')): v for k, v in result['Metrics'].items()}
+    found = {}
+    with open(ROOT / 'benchmarks/results/forecasting.csv', newline='') as file:
+        for row in csv.DictReader(file):
+            if (row['dataset'].lower(), row['model']) == (table, model):
+                found.setdefault(int(row['horizon']), []).append(float(row['mse']))
+    assert stated == {h: round(fmean(runs), 4) for h, runs in found.items()}
+
+
+@pytest.mark.parametrize('name', ['tsm2_etth1', 'tsm2_electricity_paper'])
+def test_the_page_has_the_size_of_the_model(name):
+    model = build_model(load_config(FOLDER / f'{name}.py')).eval().requires_grad_(False)
+    flops = FlopAnalyzer(model, torch.rand(1, model.look_back, model.variates))
+    flops.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
+    (listed,) = [one['Metadata'] for one in PAGE if one['Name'] == name]
+    assert listed['Parameters'] == sum(p.numel() for p in model.parameters())
+    assert listed['FLOPs'] == flops.total()

@@ -64,10 +64,10 @@ def test_tables_say_what_the_metafiles_say(path):
     for model in PAGES[path]['Models']:
         (row,) = [line for line in lines if f'({model["Name"]}.py) |' in line]
         figures = model['Metadata']
-        assert f' {figures["Parameters"] / 1e6:.1f} M' in row
-        (flops,) = re.findall(r'\| ([\d.]+) G \|', row)
-        decimals = len(flops.split('.')[1])
-        assert flops == f'{figures["FLOPs"] / 1e9:.{decimals}f}'
+        for key, unit, scale in (('Parameters', 'M', 1e6), ('FLOPs', 'G', 1e9)):
+            stated = re.search(rf'\| ([\d.]+) {unit}\b', row)[1]
+            decimals = len(stated.split('.')[1])
+            assert stated == f'{figures[key] / scale:.{decimals}f}'
         for result in model['Results'] or []:
             for value in result['Metrics'].values():
                 assert str(value) in row

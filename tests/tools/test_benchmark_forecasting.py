@@ -4,7 +4,10 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from mmmambamixer.engine.config import load_config
 
 ROOT = Path(__file__).parents[2]
 
@@ -15,8 +18,7 @@ def tool(monkeypatch):
     import benchmark_forecasting
 
     yield benchmark_forecasting
-    for name in ('benchmark_forecasting', 'forecasting_table'):
-        sys.modules.pop(name, None)
+    sys.modules.pop('benchmark_forecasting', None)
 
 
 def metrics(mse):
@@ -34,6 +36,7 @@ def calls(tool, monkeypatch):
 
     def call(name, config, folder, arguments):
         made.append((name, config.stem))
+        assert f'horizon={folder.name.split("-")[1]}' in arguments
         folder.mkdir(parents=True, exist_ok=True)
         if name == 'train.py':
             for best in ('blend_mse', 'blend_mixers_mse', 'forecast_mse'):
@@ -72,13 +75,27 @@ def test_what_was_trained_is_not_trained_again(tool, calls, tmp_path):
 def test_other_mixers_are_trained_by_themselves(tool, calls, tmp_path):
     tool.run_cell(tool.Results(tmp_path / 'r.csv'), 'exchange-96', 0, tmp_path)
     trained = [config for name, config in calls if name == 'train.py']
-    assert trained == ['tsm2_exchange-96', 'tsm2_exchange-96_paper']
+    assert trained == ['tsm2_exchange', 'tsm2_exchange_paper']
 
 
 @pytest.mark.parametrize('cell', ['etth2-720', 'ettm1-336', 'weather-96'])
 def test_mixers_are_the_paper_s_but_on_exchange(tool, cell):
-    pair = [tool.CONFIGS / f'tsm2_{cell}{end}.py' for end in ('', '_paper')]
-    assert tool.same_mixers(*pair)
+    assert tool.same_mixers(cell)
+
+
+def test_ablations_and_covariates_are_options_and_configs(tool, calls, tmp_path):
+    results = tool.Results(tmp_path / 'r.csv')
+    for variant in tool.VARIANTS:
+        tool.run_variant(results, 'ettm1-192', 0, variant, tmp_path)
+        config, options = tool.config_of('ettm1-192')
+        options |= tool.VARIANTS[variant]
+        model = load_config(config, options).model
+        assert model != load_config(*tool.config_of('ettm1-192')).model
+    for model in tool.COVARIATES:
+        tool.run_covariates(results, 'beijing-24', 0, model, tmp_path)
+    trained = [config for name, config in calls if name == 'train.py']
+    assert trained == ['tsm2_ettm1'] * 4 + ['tsm2_beijing', 'tsm2_beijing_alone']
+    assert len(results.rows) == 10
 
 
 def test_a_failed_process_is_told_with_its_log(tool, tmp_path):
@@ -90,8 +107,6 @@ def test_a_failed_process_is_told_with_its_log(tool, tmp_path):
 
 
 def test_the_table_has_a_mean_and_half_the_range(tool, tmp_path, capsys):
-    from forecasting_table import print_table
-
     results = tool.Results(tmp_path / 'r.csv')
     for seed, mse in enumerate((0.36, 0.38)):
         results.add('etth1-96', 'TSM2', seed, mse, 0.4)
@@ -99,7 +114,7 @@ def test_the_table_has_a_mean_and_half_the_range(tool, tmp_path, capsys):
         results.add('etth1-96', 'no averaging, mixers', seed, mse + 0.02, 0.4)
     results.add('etth1-96', 'ridge', '-', 0.3672, 0.39)
     capsys.readouterr()
-    print_table(results.rows, ROOT / 'benchmarks' / 'published_forecasting.csv')
+    tool.print_table(results.rows)
     lines = capsys.readouterr().out.splitlines()
     (cell,) = [line for line in lines if line.startswith('| ETTh1-96 ')]
     assert cell == (
@@ -112,3 +127,52 @@ def test_the_table_has_a_mean_and_half_the_range(tool, tmp_path, capsys):
     assert '| 0.3211 | 0.3072 |' in mean and mean.count('not complete') == 5
     (variant,) = [line for line in lines if line.startswith('| no averaging')]
     assert '0.3800 ± 0.0100; 0.3900 ± 0.0100' in variant
+
+
+@pytest.fixture
+def waves(tmp_path):
+    """Return a config of three noisy waves, and the rows of its test part."""
+    random, rows = np.random.default_rng(0), 400
+    t = np.arange(rows)[:, None]
+    values = np.sin(t / 4 + [0, 1, 2]) + random.normal(0, 0.1, (rows, 3))
+    dates = np.datetime64('2021-03-01') + t[:, 0].astype('timedelta64[h]')
+    lines = [
+        f'{date},{a:.6f},{b:.6f},{c:.6f}'
+        for date, (a, b, c) in zip(dates, values, strict=True)
+    ]
+    (tmp_path / 'waves.csv').write_text('\n'.join(['date,a,b,c', *lines]) + '\n')
+    base = ROOT / 'configs/_base_/tsm2/tsm2.py'
+    (tmp_path / 'waves.py').write_text(
+        f'_base_ = {str(base)!r}\n'
+        'look_back, horizon, variates = 24, 6, 3\n'
+        f'path, borders = {str(tmp_path / "waves.csv")!r}, (200, 300, 400)\n'
+    )
+    scaled = (values - values[:200].mean(0)) / values[:200].std(0)
+    return tmp_path / 'waves.py', scaled[300:], scaled[299:-1]
+
+
+def test_baselines_are_scored_on_all_test_windows(tool, waves):
+    config, rows, before = waves
+    naive, count = tool.score_baseline(load_config(config), tool.RepeatLast)
+    starts = range(len(rows) - 5)
+    errors = np.array([rows[i : i + 6] - before[i] for i in starts])
+    assert count == len(starts)
+    assert naive['forecast/mse'] == pytest.approx((errors**2).mean(), rel=1e-4)
+    assert naive['forecast/mae'] == pytest.approx(abs(errors).mean(), rel=1e-4)
+    ridge, _ = tool.score_baseline(load_config(config), tool.LinearForecaster)
+    assert ridge['forecast/mse'] < 0.1 < naive['forecast/mse']
+
+
+def test_a_summary_has_the_tested_model_beside_repeat_last(
+    tool, waves, tmp_path, capsys
+):
+    tested = metrics(0.25) | {'line/mse': 0.5}
+    (tmp_path / 'metrics.json').write_text(json.dumps(tested))
+    tool.print_summary(waves[0], tmp_path / 'metrics.json')
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()[-4:]]
+    assert lines[0][:3] == ['95', 'test', 'windows,']
+    assert lines[1][0] == 'repeat-last' and float(lines[1][1]) > 0.1
+    assert [line[-2:] for line in lines[2:]] == [
+        ['0.5000', '0.1250'],
+        ['0.2500', '0.1250'],
+    ]

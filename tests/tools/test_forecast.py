@@ -13,13 +13,11 @@ BASE = ROOT / 'configs/_base_/tsm2/tsm2.py'
 ROWS, LOOK_BACK, HORIZON = 300, 24, 6
 CONFIG = """
 _base_ = {base!r}
-sizes = dict(look_back=24, horizon=6)
-model = dict(variates=3, d_model=4, d_state=2, patch_len=6, stride=6, **sizes)
-data = dict(path={path!r}, borders=(0.6, 0.2), **sizes)
-train_dataloader = dict(dataset=data, batch_size=8, sampler=dict(max_windows=48))
-val_dataloader = dict(dataset=data)
-test_dataloader = dict(dataset=data)
-train_cfg = dict(max_epochs=2)
+look_back, horizon, variates = 24, 6, 3
+path, borders = {path!r}, (0.6, 0.2)
+epochs = 2
+model = dict(d_model=4, d_state=2, patch_len=6, stride=6)
+train_dataloader = dict(batch_size=8, sampler=dict(max_windows=48))
 env_cfg = dict(dist_cfg=dict(backend='gloo'))
 default_hooks = dict(checkpoint=dict(max_keep_ckpts=3))
 """
@@ -97,7 +95,7 @@ def test_a_run_goes_on_and_stops_early(folder, checkpoint, run):
     ]
     for name, tensor in states[0].items():
         assert torch.equal(tensor, states[1][name]), name
-    stops = ['custom_hooks.2.min_delta=9', 'custom_hooks.2.patience=1']
+    stops = ['custom_hooks.3.min_delta=9', 'custom_hooks.3.patience=1']
     args = [tool, config, '--work-dir', folder / 'early', '--cfg-options']
     output = run(*args, *stops, 'train_cfg.max_epochs=5', cwd=folder)
     assert 'did not improve in the last 1 records' in output
@@ -122,6 +120,27 @@ def test_a_run_goes_on_and_stops_early(folder, checkpoint, run):
 def test_model_and_windows_fit_each_other(folder, option, told, refused):
     args = [folder / 'config.py', '--work-dir', 'w', '--cfg-options', option]
     assert told in refused('train.py', *args)
+
+
+def test_the_horizon_of_a_training_is_that_of_its_forecasts(
+    folder, checkpoint, call, refused, tmp_path
+):
+    """An option at the top changes model and data alike; the written config has it."""
+    args = [folder / 'config.py', checkpoint, '--work-dir', 'w']
+    with pytest.raises(SystemExit, match=r'head\.weight +\(9, 20\) +\(6, 20\)'):
+        call('test.py', *args, '--cfg-options', 'horizon=9')
+    told = refused('train.py', args[0], '--cfg-options', 'horizn=9')
+    assert "did you mean 'horizon'?" in told
+    call('train.py', args[0], '--cfg-options', 'horizon=9', 'epochs=1')
+    work = tmp_path / 'work_dirs/config-9'
+    [trained] = work.glob('best_blend_mse_*.pth')
+    source = folder / 'series.csv'
+    for name, config, options in (
+        ('option', args[0], ['--cfg-options', 'horizon=9']),
+        ('written', work / 'config.py', []),
+    ):
+        call('predict.py', config, trained, source, '--out', name, *options)
+        assert len(pd.read_csv(tmp_path / name / 'forecast.csv')) == 9
 
 
 def test_a_horizon_longer_than_the_test_part(folder, checkpoint, refused):

@@ -23,13 +23,12 @@ from contextlib import AbstractContextManager
 from functools import partial
 
 import torch
-from mmengine.config import DictAction
 from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
 import mmmambamixer.patches  # noqa: F401  (safe checkpoints, `mmdet::` bases)
 from mmmambamixer.engine.build import build_model, load_weights
-from mmmambamixer.engine.config import load_config, merge_options
+from mmmambamixer.engine.config import add_options, load_config
 from mmmambamixer.engine.fake_batch import SHAPES, fake_batch
 from mmmambamixer.env import describe
 from mmmambamixer.messages import one_sentence
@@ -168,7 +167,7 @@ def parse_args() -> argparse.Namespace:
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
     parser.add_argument('--device', default=device)
     parser.add_argument('--out', help='JSON file of the result and its conditions')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction)
+    add_options(parser, 'model.backbone.d_state=8')
     return parser.parse_args()
 
 
@@ -180,8 +179,7 @@ def main() -> None:
     with one_sentence():
         if args.steps < 2:
             raise ValueError(f'--steps must be 2 or more, got {args.steps}')
-        config = load_config(args.config)
-        merge_options(config, args.cfg_options)
+        config = load_config(args.config, args.cfg_options)
         scope = config.get('default_scope')
         args.shape = tuple(args.shape or SHAPES.get(scope, ()))
         model = build_model(config)

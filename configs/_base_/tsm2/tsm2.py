@@ -1,15 +1,29 @@
-"""TSM2 and the recipe that all forecasting configs share; a table's base comes on top.
+"""TSM2 and the recipe that all forecasting configs share; a table comes on top.
 
 The protocol is the field's: look-back 512, stride 1, every window scored, series scaled
 by the train rows, model selection by validation. See docs/forecasting.md.
+
+A config on top says `variates`, `path` and `borders` of its table. These and the names
+below may be options: `--cfg-options horizon=336 epochs=2`. What follows from them is
+computed when all is merged: '${horizon}'. See docs/configs.md.
 """
 
 _base_ = '../mmmambamixer.py'
 
 default_scope = 'mmmambamixer'
+look_back = 512
+horizon = 96
+epochs = 4
+# At horizon 720 the validation part has few windows that do not overlap. So weights are
+# averaged over about an epoch, rather than taken from the luckiest one, and the blend
+# is drawn to the line.
+long_horizon = '${horizon >= 720}'
+
 model = dict(
     type='TSM2',
-    look_back=512,
+    look_back='${look_back}',
+    horizon='${horizon}',
+    variates='${variates}',
     patch_len=16,
     stride=16,
     dropout=0.3,
@@ -19,32 +33,41 @@ model = dict(
 )
 
 loader = dict(num_workers=0, collate_fn=dict(type='default_collate'))
+series = dict(
+    type='SeriesDataset',
+    path='${path}',
+    borders='${borders}',
+    look_back='${look_back}',
+    horizon='${horizon}',
+)
 train_dataloader = dict(
     **loader,
     batch_size=32,
     sampler=dict(type='RandomWindowSampler', max_windows=6400),
-    dataset=dict(type='SeriesDataset', split='train', look_back=512),
+    dataset=dict(**series, split='train'),
 )
 val_dataloader = dict(
     **loader,
     batch_size=128,
     sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(type='SeriesDataset', split='val', look_back=512),
+    dataset=dict(**series, split='val'),
 )
 test_dataloader = dict(
     **loader,
     batch_size=128,
     sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(type='SeriesDataset', split='test', look_back=512),
+    dataset=dict(**series, split='test'),
 )
-val_evaluator = [dict(type='ForecastMetric'), dict(type='BlendMetric')]
+val_evaluator = [
+    dict(type='ForecastMetric'),
+    dict(type='BlendMetric', prior='${0.0 if long_horizon else None}'),
+]
 test_evaluator = [
     dict(type='ForecastMetric'),
     dict(type='ForecastMetric', key='line', prefix='line'),
     dict(type='ForecastMetric', key='mixers', prefix='mixers'),
 ]
 
-epochs = 4
 optim_wrapper = dict(
     optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.01),
     clip_grad=dict(max_norm=1.0),
@@ -55,12 +78,12 @@ param_scheduler = [
     dict(
         type='CosineAnnealingLR',
         begin=0.2,
-        end=epochs,
+        end='${epochs}',
         eta_min=1e-5,
         convert_to_iter_based=True,
     ),
 ]
-train_cfg = dict(by_epoch=True, max_epochs=epochs, val_interval=1)
+train_cfg = dict(by_epoch=True, max_epochs='${epochs}', val_interval=1)
 val_cfg = dict()
 test_cfg = dict()
 default_hooks = dict(
@@ -80,7 +103,9 @@ early_stopping = dict(
     min_delta=0.0,
     patience=3,
 )
+average = dict(type='EMAHook', ema_type='ExponentialMovingAverage', momentum=0.005)
 custom_hooks = [
+    '${average if long_horizon else None}',
     dict(type='FitLinearPathHook'),
     dict(type='FitBlendHook'),
     early_stopping,
@@ -89,13 +114,8 @@ randomness = dict(seed=0)
 
 # What the *_paper.py configs take: no linear path, nothing to blend.
 paper_model = dict(linear_path=None, centre='mean')
-paper_early_stopping = {**early_stopping, 'monitor': 'forecast/mse'}
-paper_hooks = [paper_early_stopping]
-
-# What horizon 720 takes, whose validation part has few windows that do not overlap:
-# weights averaged over about an epoch, rather than those of the luckiest one, and a
-# blend that is drawn to the line.
-average = dict(type='EMAHook', ema_type='ExponentialMovingAverage', momentum=0.005)
-longest_hooks = [average, *custom_hooks]
-longest_evaluator = [dict(type='ForecastMetric'), dict(type='BlendMetric', prior=0.0)]
-paper_longest_hooks = [average, paper_early_stopping]
+paper_evaluator = [dict(type='ForecastMetric')]
+paper_hooks = [
+    '${average if long_horizon else None}',
+    {**early_stopping, 'monitor': 'forecast/mse'},
+]

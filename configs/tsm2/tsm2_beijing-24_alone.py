@@ -1,9 +1,0 @@
-"""The ablation of tsm2_beijing-24.py: without the weather and the stations."""
-
-_base_ = './tsm2_beijing-24.py'
-
-model = dict(future_covariates=0, static_features=0)
-alone = dict(future=None, static=None)
-train_dataloader = dict(dataset=dict(**alone))
-val_dataloader = dict(dataset=dict(**alone))
-test_dataloader = dict(dataset=dict(**alone))

@@ -1,9 +1,0 @@
-"""TSM2 as the paper has it, without a linear path, on Electricity, horizon 96."""
-
-_base_ = './tsm2_electricity-96.py'
-
-model = {{_base_.paper_model}}
-val_evaluator = [dict(type='ForecastMetric')]
-test_evaluator = [dict(type='ForecastMetric')]
-default_hooks = dict(checkpoint=dict(save_best='forecast/mse'))
-custom_hooks = {{_base_.paper_hooks}}

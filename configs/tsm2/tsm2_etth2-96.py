@@ -1,9 +1,0 @@
-"""TSM2 on ETTh2, look-back 512, horizon 96."""
-
-_base_ = '../_base_/tsm2/etth2.py'
-
-horizon = 96
-model = dict(horizon=horizon)
-train_dataloader = dict(dataset=dict(horizon=horizon))
-val_dataloader = dict(dataset=dict(horizon=horizon))
-test_dataloader = dict(dataset=dict(horizon=horizon))

@@ -1,0 +1,5 @@
+"""TSM2 on ETTm2: another transformer, the recipe of ETTm1."""
+
+_base_ = './tsm2_ettm1.py'
+
+path = '{{$MMMAMBAMIXER_DATA:data}}/timeseries/ETTm2.csv'

@@ -1,9 +1,0 @@
-"""TSM2 on Exchange, look-back 512, horizon 720."""
-
-_base_ = '../_base_/tsm2/exchange.py'
-
-horizon = 720
-model = dict(horizon=horizon)
-train_dataloader = dict(dataset=dict(horizon=horizon))
-val_dataloader = dict(dataset=dict(horizon=horizon))
-test_dataloader = dict(dataset=dict(horizon=horizon))
