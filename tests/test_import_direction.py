@@ -27,6 +27,10 @@ ROOMS = {
         *('datasets', 'engine', 'messages', 'preflight'),
         *('registry', 'undisturbed', 'wrappers'),
     },
+    'export': {
+        *('engine', 'forecast', 'inference', 'messages', 'models', 'ops'),
+        *('preflight',),
+    },
 }
 """Room of the package -> rooms that it may import: only such as stand above it here."""
 
