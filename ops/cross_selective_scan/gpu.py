@@ -3,10 +3,12 @@
 Maps are read and written in place: a route is only an order of visit. Every scan
 writes its own `y` (and its own `du` of a shared `u`), and one sum over the scans
 merges them, in a fixed order. What belongs to one scan is large, so the batch is taken
-in parts that just fill the GPU: only one part of it exists at a time. Forward the kernel expands step sizes of a low rank
-itself, in registers: the step sizes of all channels would take four times the memory of
-the map in fp32. Those of a higher rank are expanded by a batched matrix product, as
-are all backward, where the registers are full; their gradients come from two products.
+in parts that just fill the GPU: only one part of it exists at a time.
+
+Forward the kernel expands step sizes of a low rank itself, in registers: the step sizes
+of all channels would take four times the memory of the map in fp32. Those of a higher
+rank are expanded by a batched matrix product, as are all backward, where the registers
+are full; their gradients take their place and come from two products.
 """
 
 import math

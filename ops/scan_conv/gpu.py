@@ -21,8 +21,8 @@ from ..selective_scan.reference import state_dtype
 SHORT, LONG = 16, 64  # sides of a tile, the longer along the neighbours in memory
 MAX_ROUTES = 31  # routes travel as two bits each of one int64
 
-# Lanes of a warp that hold copies of a sum must agree to the last bit: a product that is
-# fused into a sum after an exchange between lanes would be rounded in one of them only.
+# Lanes of a warp that hold copies of a sum must agree to the last bit: a product that
+# is fused with the addition of what another lane sends is rounded in one of them only.
 ONE_WARP = dict(num_warps=1, enable_fp_fusion=False)
 
 

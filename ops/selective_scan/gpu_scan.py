@@ -201,9 +201,7 @@ def in_chunks(programs: int, steps: int, device: torch.device) -> bool:
     would leave most of the GPU idle: fewer than one for each of its schedulers.
     """
     return (
-        device.type == 'cuda'
-        and steps > 2 * CHUNK
-        and programs < resident(device) / 2
+        device.type == 'cuda' and steps > 2 * CHUNK and programs < resident(device) / 2
     )
 
 

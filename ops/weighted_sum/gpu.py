@@ -117,6 +117,6 @@ def _backward_kernel(
 
 @triton.jit
 def _spread(dy, x, dx, weight, index, real, WORK: tl.constexpr):
-    """Store the gradients of the elements that are real; return their part of dweight."""
+    """Store the gradients of the real elements; return their part of dweight."""
     tl.store(dx + index, weight * dy, mask=real)
     return tl.sum(dy * tl.load(x + index, mask=real, other=0.0).to(WORK))

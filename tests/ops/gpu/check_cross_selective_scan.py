@@ -124,13 +124,24 @@ def test_empty(compare, b, height, width):
     compare(make_inputs(b, 2, height * width, 3), CROSS[:2], height, width)
 
 
-def test_repeats_bit_for_bit(compare):
+def test_repeats_bit_for_bit_in_any_order(compare, reverse_programs):
     inputs = make_inputs(1, 2, 6, 33)
     runs = []
-    for _ in range(2):
+    for i in range(2):
         torch.manual_seed(1)
+        if i:
+            reverse_programs()
         runs.append(compare(inputs, CROSS[:2], 2, 3))
     assert all(torch.equal(a, b) for a, b in zip(*runs, strict=True))
+
+
+@pytest.mark.parametrize('shared', [True, False])
+def test_parts_of_the_batch(compare, monkeypatch, shared):
+    """Five maps of two programs each, where three programs run at once."""
+    monkeypatch.setattr(gpu, 'resident', lambda device: 3)
+    parts = gpu.parts(5, 2, 3, torch.device('cpu'))
+    assert [part.stop - part.start for part in parts] == [1, 1, 1, 2]
+    compare(make_inputs(5, 2, 4, 3, shared=shared), CROSS[:2], 2, 2)
 
 
 def test_autocast_does_not_round_the_step_sizes(device):

@@ -4,35 +4,19 @@ Without a GPU the dispatcher is told, for the time of a test, to send CPU tensor
 GPU functions, which then run in Triton's interpreter. Run by `test_gpu.py`.
 """
 
-import importlib
+from contextlib import nullcontext
 
 import pytest
 import torch
 
 from mmmambamixer import ops
-
-TARGETS = {
-    'selective_scan': 'forward',
-    'selective_scan_backward': 'backward',
-    'cross_selective_scan': 'forward',
-    'cross_selective_scan_backward': 'backward',
-    'weighted_sum': 'forward',
-    'weighted_sum_backward': 'backward',
-    'scan_conv': 'forward',
-    'scan_conv_backward': 'backward',
-}
+from mmmambamixer.ops.compile_only import gpu_functions_on_cpu
 
 
 @pytest.fixture(autouse=True)
 def dispatched(device):
-    library = torch.library.Library('mmmambamixer', 'IMPL')
-    if device.type == 'cpu':
-        for name, function in TARGETS.items():
-            folder = name.removesuffix('_backward')
-            module = importlib.import_module(f'mmmambamixer.ops.{folder}.gpu')
-            library.impl(name, getattr(module, function), 'CPU', allow_override=True)
-    yield
-    library._destroy()
+    with gpu_functions_on_cpu() if device.type == 'cpu' else nullcontext():
+        yield
 
 
 @pytest.fixture

@@ -39,3 +39,22 @@ def assert_close():
 @pytest.fixture
 def tolerance():
     return TOLERANCE
+
+
+@pytest.fixture
+def reverse_programs(device, monkeypatch):
+    """A function that makes the interpreter run programs last to first from then on.
+
+    On a GPU their order is not ours to choose, and it does nothing.
+    """
+    builder = triton.runtime.interpreter.interpreter_builder
+    set_program = builder.set_grid_idx
+
+    def reverse():
+        if device.type == 'cpu':
+            monkeypatch.setattr(
+                *(builder, 'set_grid_idx'),
+                lambda x, y, z: set_program(builder.grid_dim[0] - 1 - x, y, z),
+            )
+
+    return reverse
