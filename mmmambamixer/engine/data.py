@@ -1,8 +1,9 @@
 """The data sets of a run, opened and compared with all that must agree with them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+from mmengine.evaluator import BaseMetric
 from mmengine.runner import BaseLoop, Runner
 from torch.utils.data import Dataset
 
@@ -67,13 +68,13 @@ def open_data(
             check_masks(dataset, classes, files, key)
             check_series(runner.model, dataset, key)
             warn_of_unread(dataset, key)
-        watch_samples(loops[part].dataloader.dataset)
+            watch_samples(dataset, ignored_in(runner, part, dataset))
     samples = {p: first_sample(loop.dataloader.dataset) for p, loop in loops.items()}
     for part, sample in samples.items():
         check_image(runner.model, channels_of(sample), f'{part}_dataloader')
     compare(runner, datasets, samples, trained_part(meta or {}, path), anew)
     for part, inner in datasets.items():
-        count(runner, loops[part], inner, files, part)
+        count(runner, inner, files, part)
         if part != 'train':
             check_metrics(runner, loops[part], inner, samples[part], part)
         if meta and not anew and 'variates' in getattr(inner[0], 'metainfo', {}):
@@ -120,6 +121,17 @@ def class_names(runner: Runner, dataset: Dataset) -> list[str]:
     return list(map(str, range(max(head_classes(runner.model).values(), default=0))))
 
 
+def ignored_in(runner: Runner, part: str, dataset: Dataset) -> set[int]:
+    """Return the labels of pixels that a part leaves out."""
+    metrics = () if part == 'train' else metrics_of(runner, part)
+    return ignored_labels(runner.model, metrics, dataset)
+
+
+def metrics_of(runner: Runner, part: str) -> Sequence[BaseMetric]:
+    """Return the metrics of 'val' or 'test'."""
+    return getattr(runner, f'{part}_loop').evaluator.metrics
+
+
 def compare(
     runner: Runner,
     datasets: Mapping[str, list[Dataset]],
@@ -143,7 +155,7 @@ def compare(
         if part.classes:
             check_num_classes(runner.model, part.classes, part.name)
     metrics = {
-        f'{part}_evaluator': getattr(runner, f'{part}_loop').evaluator.metrics
+        f'{part}_evaluator': metrics_of(runner, part)
         for part in datasets
         if part != 'train'
     }
@@ -152,14 +164,10 @@ def compare(
 
 
 def count(
-    runner: Runner,
-    loop: BaseLoop,
-    datasets: list[Dataset],
-    files: Mapping[str, CocoFile],
-    part: str,
+    runner: Runner, datasets: list[Dataset], files: Mapping[str, CocoFile], part: str
 ) -> None:
     """Raise ValueError if a part of the data has nothing to learn."""
-    metrics = [] if part == 'train' else loop.evaluator.metrics
+    metrics = [] if part == 'train' else metrics_of(runner, part)
     if metrics and all(getattr(metric, 'format_only', False) for metric in metrics):
         return  # test images without annotations
     classes = class_names(runner, datasets[0])
@@ -167,7 +175,7 @@ def count(
         return
     counts = []
     for dataset in datasets:
-        ignored = ignored_labels(runner.model, metrics, dataset)
+        ignored = ignored_in(runner, part, dataset)
         counts.append(count_labels(dataset, classes, ignored, files))
     counts = [found for found in counts if found is not None]
     if counts:
@@ -183,6 +191,10 @@ def check_metrics(
     given = runner.cfg.get(f'{part}_evaluator') or {}
     given = given.get('metrics', given) if isinstance(given, Mapping) else given
     given = list(given) if isinstance(given, (list, tuple)) else [given]
-    for metric, entry in zip(loop.evaluator.metrics, given, strict=False):
+    own = hasattr(loop.evaluator, 'dataset_prefixes')  # a metric for each data set
+    for i, (metric, entry) in enumerate(
+        zip(loop.evaluator.metrics, given, strict=False)
+    ):
         entry = entry if isinstance(entry, Mapping) else {}
-        check_metric(metric, entry, datasets, sample, runner.model, part)
+        measured = datasets[i : i + 1] if own else datasets
+        check_metric(metric, entry, measured, sample, runner.model, part)

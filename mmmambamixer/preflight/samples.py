@@ -2,7 +2,7 @@
 
 import os
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from functools import partial
 
 import numpy as np
@@ -40,11 +40,16 @@ def inner_datasets(dataset: Dataset) -> Iterator[Dataset]:
         yield dataset
 
 
-def watch_samples(dataset: Dataset) -> None:
-    """Have the dataset name the file where an image or a label map is unusable."""
+def watch_samples(dataset: Dataset, ignored: Set[int] = frozenset()) -> None:
+    """Have the dataset name the file where an image or a label map is unusable.
+
+    Args:
+        dataset: Its pipeline is changed in place.
+        ignored: Labels of pixels that are left out; the data set's own if empty.
+    """
     for inner in inner_datasets(dataset):
         if hasattr(inner, 'prepare_data'):
-            inner.prepare_data = partial(prepare, inner)
+            inner.prepare_data = partial(prepare, inner, ignored)
         steps = getattr(getattr(inner, 'pipeline', None), 'transforms', [])
         for i in reversed(range(len(steps))):
             if type(steps[i]).__name__ == 'LoadAnnotations':
@@ -118,7 +123,7 @@ def check_image(model: nn.Module, channels: int | None, key: str) -> None:
         )
 
 
-def prepare(dataset: Dataset, index: int):
+def prepare(dataset: Dataset, ignored: Set[int], index: int):
     """Return what the dataset's pipeline makes of an image.
 
     Raises:
@@ -136,7 +141,7 @@ def prepare(dataset: Dataset, index: int):
             f'{" ".join(explain(error).split())}'
         )
         raise UnusableSample(fault) from error
-    check_labels(dataset, index, sample)
+    check_labels(dataset, ignored, index, sample)
     return sample
 
 
@@ -161,7 +166,7 @@ def file_fault(info: dict) -> str | None:
     return None
 
 
-def check_labels(dataset: Dataset, index: int, sample) -> None:
+def check_labels(dataset: Dataset, ignored: Set[int], index: int, sample) -> None:
     """Raise if an image or a label map has labels beyond the classes.
 
     The loss would end in an index error, on a GPU without saying where; the metric
@@ -182,15 +187,16 @@ def check_labels(dataset: Dataset, index: int, sample) -> None:
     label_map = getattr(packed, 'gt_sem_seg', None)
     if getattr(label_map, 'data', None) is None:
         return
-    labels, ignored = label_map.data, getattr(dataset, 'ignore_index', 255)
-    wrong = labels[((labels < 0) | (labels >= len(classes))) & (labels != ignored)]
-    if len(wrong):
+    labels, ignored = label_map.data, ignored or {getattr(dataset, 'ignore_index', 255)}
+    alien = [
+        label
+        for label in labels.unique().tolist()
+        if not 0 <= label < len(classes) and label not in ignored
+    ]
+    if alien:
         path = dataset.get_data_info(index).get('seg_map_path')
         reduced = getattr(dataset, 'reduce_zero_label', False)
-        alien = wrong.unique().tolist()
-        raise UnusableSample(
-            alien_labels(path, alien, len(classes), [ignored], reduced)
-        )
+        raise UnusableSample(alien_labels(path, alien, len(classes), ignored, reduced))
 
 
 def alien_label(label: int, classes: int) -> str:

@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 
+import mmengine
+
 from ..messages import explain, few, innermost
 from .agreement import tell_apart
-from .coco import CocoFile
+from .coco import CocoFile, check_annotations
 from .counts import other_names
 from .unread import unread
 
@@ -29,6 +31,12 @@ def explain_data(error: Exception, key: str, files: Mapping[str, CocoFile]) -> s
             f'{len(dataset.CLASSES)} classes: {apart}; an empty folder keeps the place '
             'of a class without images'
         )
+    path = innermost(error, 'annotation_file', '__init__')  # of a COCO file
+    if path and isinstance(error, (KeyError, TypeError)):
+        try:
+            check_annotations(mmengine.load(path), path)
+        except ValueError as fault:
+            return str(fault)
     path = innermost(error, 'img_info', 'parse_data_info')
     path = path.get('xml_path') if isinstance(path, Mapping) else None
     if EMPTY not in str(error):

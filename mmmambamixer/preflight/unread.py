@@ -65,11 +65,11 @@ def unread(dataset: Dataset) -> str:
     ends = few(f'{number} end in {end}' for end, number in found.most_common())
     if hasattr(dataset, 'extensions'):
         return (
-            f'{found.total()} files are not read, because of the ends of their names '
+            f'{found.total()} files are not read, because of their names '
             f'({ends}); extensions is {few(sorted(dataset.extensions))}'
         )
     return (
-        f'{found.total()} files are not read, because of the ends of their names '
+        f'{found.total()} files are not read, because of their names '
         f"({ends}); img_suffix is '{dataset.img_suffix}'"
     )
 
@@ -79,6 +79,9 @@ def warn_of_unread(dataset: Dataset, key: str) -> None:
     if told := unread(dataset):
         print_log(f'{key}: {told}', 'current', level=30)
     if told := maps_without_image(dataset):
+        print_log(f'{key}: {told}', 'current', level=30)
+    if number := beside_folders(dataset):
+        told = f'{number} images lie beside the class folders and are not read'
         print_log(f'{key}: {told}', 'current', level=30)
 
 
@@ -92,3 +95,13 @@ def maps_without_image(dataset: Dataset) -> str:
     if there <= len(dataset) or there >= MOST or getattr(dataset, '_indices', None):
         return ''
     return f'{there - len(dataset)} of {there} label maps in {folder} have no image'
+
+
+def beside_folders(dataset: Dataset) -> int:
+    """Return how many images lie beside class folders, where none is read."""
+    if getattr(dataset, 'ann_file', None) or not hasattr(dataset, 'folder_to_idx'):
+        return 0
+    ends = tuple(dataset.extensions)
+    return sum(
+        entry.name.lower().endswith(ends) for entry in os.scandir(dataset.img_prefix)
+    )

@@ -92,18 +92,6 @@ WARNED = [
 ]
 
 
-@pytest.fixture
-def said(monkeypatch) -> list[str]:
-    """What is logged."""
-    lines = []
-
-    def note(text, *args, **kwargs):
-        lines.append(text)
-
-    monkeypatch.setattr('mmmambamixer.preflight.coco.print_log', note)
-    return lines
-
-
 @pytest.mark.parametrize(('content', 'text'), WARNED)
 def test_what_mmdet_changes_is_said(content, text, said):
     check_annotations(content, 'a.json')
