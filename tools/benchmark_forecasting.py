@@ -28,8 +28,9 @@ import os
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
 from threading import Lock
@@ -78,8 +79,8 @@ BEIJING_HORIZONS = (24, 96)
 COVARIATES = {'TSM2 with covariates': '', 'TSM2 without covariates': '_alone'}
 """Models on Beijing, by name: the end of the name of their config."""
 BASELINES = {'repeat-last': RepeatLast, 'ridge': LinearForecaster}
-TRAINED = {'TSM2': 'forecast', 'TSM2-paper': 'mixers', 'line': 'line'}
-"""What a training is scored as: the prefix of its metrics."""
+BLEND, MIXERS, ALONE = 'best_blend_mse', 'best_blend_mixers_mse', 'best_forecast_mse'
+"""Beginnings of the names of the best checkpoints; the last without a linear path."""
 OURS = ('repeat-last', 'ridge', 'line', 'TSM2-paper', 'TSM2')
 THEIRS = ('paper', 'DUET')
 MEAN = ('ETTh1', 'ETTh2', 'ETTm1', 'ETTm2', 'Weather')
@@ -160,39 +161,80 @@ def config_of(cell: str, end: str = '') -> tuple[Path, dict]:
     return CONFIGS / f'tsm2_{table}{end}.py', {'horizon': int(horizon)}
 
 
-def train_and_test(
-    config: Path, folder: Path, options: dict, tests: dict[str, str]
-) -> dict[str, dict[str, float]]:
-    """Train a config and test its best checkpoints, each in a process of its own.
+@dataclass
+class Training:
+    """A config to train, and the models that its checkpoints are.
 
     Args:
-        config: File.
-        folder: Of the run; a finished training in it is not repeated.
-        options: For `--cfg-options`.
-        tests: Beginning of the name of a best checkpoint, by what asks for it.
+        scores: Checkpoint and prefix of the metrics, by the model in the results.
+        end: End of the config's name.
+        folder: End of the name of its folder.
+        changes: Further options.
+    """
 
-    Returns:
-        The metrics of each test.
+    scores: dict[str, tuple[str, str]]
+    end: str = ''
+    folder: str = ''
+    changes: dict = field(default_factory=dict)
+
+
+def trainings(cell: str, kind: str = 'models') -> Iterator[Training]:
+    """Yield what there is to train in a cell: 'models', 'variants' or 'covariates'."""
+    if kind == 'covariates':
+        for name, end in COVARIATES.items():
+            yield Training({name: (ALONE, 'forecast')}, end, end)
+    elif kind == 'variants':
+        for name, changes in VARIANTS.items():
+            scores = {name: (BLEND, 'forecast'), f'{name}, mixers': (MIXERS, 'mixers')}
+            yield Training(scores, '', f'-{name.replace(" ", "-")}', changes)
+    else:
+        ours = {'TSM2': (BLEND, 'forecast'), 'line': (BLEND, 'line')}
+        if same_mixers(cell):
+            yield Training(ours | {'TSM2-paper': (MIXERS, 'mixers')})
+        else:
+            yield Training(ours)
+            yield Training({'TSM2-paper': (ALONE, 'forecast')}, '_paper', '-paper')
+
+
+def same_mixers(cell: str) -> bool:
+    """Return whether the two configs of a cell differ in the linear path at most."""
+    models = [load_config(*config_of(cell, end)).model for end in ('', '_paper')]
+    for model in models:
+        model.pop('linear_path', None)
+    return models[0] == models[1]
+
+
+def train_and_test(
+    results: Results, cell: str, seed: int, training: Training, work_dir: Path
+) -> None:
+    """Train a config and score its best checkpoints, each in a process of its own.
+
+    What is finished, in the folder of the run or in the results, is not repeated.
 
     Raises:
         RuntimeError: If a process fails; the message names its log.
     """
-    given = [f'{key}={value}' for key, value in options.items()]
-    finished = folder / 'finished'
-    if not finished.exists():
-        call(
-            'train.py', config, folder, ['--work-dir', folder, '--cfg-options', *given]
-        )
-        finished.touch()
-    results = {}
-    for name, start in tests.items():
-        (checkpoint,) = folder.glob(f'{start}_epoch_*.pth')
-        out = folder / f'{name}.json'
-        arguments = [checkpoint, '--work-dir', folder / 'test']
-        arguments += ['--out', out, '--out-item', 'metrics', '--cfg-options', *given]
-        call('test.py', config, folder, arguments)
-        results[name] = json.loads(out.read_text())
-    return results
+    if results.has(cell, training.scores, seed):
+        return
+    config, options = config_of(cell, training.end)
+    options |= {'randomness.seed': seed, **training.changes}
+    given = ['--cfg-options', *(f'{key}={value}' for key, value in options.items())]
+    folder = work_dir / f'{cell}-{seed}{training.folder}'
+    if not (folder / 'finished').exists():
+        call('train.py', config, folder, ['--work-dir', folder, *given])
+        (folder / 'finished').touch()
+    found = {}
+    for best, _ in training.scores.values():
+        if best not in found:
+            (checkpoint,) = folder.glob(f'{best}_epoch_*.pth')
+            out = folder / f'{best}.json'
+            arguments = [checkpoint, '--work-dir', folder / 'test', '--out', out]
+            call(
+                'test.py', config, folder, [*arguments, '--out-item', 'metrics', *given]
+            )
+            found[best] = json.loads(out.read_text())
+    for model, (best, prefix) in training.scores.items():
+        add(results, cell, model, seed, found[best], prefix)
 
 
 def call(tool: str, config: Path, folder: Path, arguments: list) -> None:
@@ -213,65 +255,6 @@ def call(tool: str, config: Path, folder: Path, arguments: list) -> None:
     if process.returncode:
         last = log.read_text().strip().splitlines()[-1:]
         raise RuntimeError(f'{tool} failed on {config}, see {log}: {" ".join(last)}')
-
-
-def same_mixers(cell: str) -> bool:
-    """Return whether the two configs of a cell differ in the linear path at most."""
-    models = [load_config(*config_of(cell, end)).model for end in ('', '_paper')]
-    for model in models:
-        model.pop('linear_path', None)
-    return models[0] == models[1]
-
-
-def run_cell(results: Results, cell: str, seed: int, work_dir: Path) -> None:
-    """Train and test TSM2 in one cell with one seed."""
-    together = same_mixers(cell)
-    models = ['TSM2', 'line', *(['TSM2-paper'] if together else [])]
-    if not results.has(cell, models, seed):
-        config, options = config_of(cell)
-        options['randomness.seed'] = seed
-        tests = {'TSM2': 'best_blend_mse', 'TSM2-paper': 'best_blend_mixers_mse'}
-        found = train_and_test(config, work_dir / f'{cell}-{seed}', options, tests)
-        found['line'] = found['TSM2']
-        for model in models:
-            add(results, cell, model, seed, found[model], TRAINED[model])
-    if not together and not results.has(cell, ['TSM2-paper'], seed):
-        paper, options = config_of(cell, '_paper')
-        options['randomness.seed'] = seed
-        folder = work_dir / f'{cell}-{seed}-paper'
-        tests = {'TSM2-paper': 'best_forecast_mse'}
-        found = train_and_test(paper, folder, options, tests)
-        add(results, cell, 'TSM2-paper', seed, found['TSM2-paper'], 'forecast')
-
-
-def run_variant(
-    results: Results, cell: str, seed: int, variant: str, work_dir: Path
-) -> None:
-    """Train and test an ablation: the blend, and its mixers alone."""
-    models = (variant, f'{variant}, mixers')
-    if results.has(cell, models, seed):
-        return
-    config, options = config_of(cell)
-    options |= {'randomness.seed': seed, **VARIANTS[variant]}
-    folder = work_dir / f'{cell}-{seed}-{variant.replace(" ", "-")}'
-    tests = {'blend': 'best_blend_mse', 'mixers': 'best_blend_mixers_mse'}
-    found = train_and_test(config, folder, options, tests)
-    add(results, cell, models[0], seed, found['blend'], 'forecast')
-    add(results, cell, models[1], seed, found['mixers'], 'mixers')
-
-
-def run_covariates(
-    results: Results, cell: str, seed: int, model: str, work_dir: Path
-) -> None:
-    """Train and test TSM2 on Beijing with or without covariates."""
-    if results.has(cell, [model], seed):
-        return
-    end = COVARIATES[model]
-    config, options = config_of(cell, end)
-    options['randomness.seed'] = seed
-    folder = work_dir / f'{cell}-{seed}{end}'
-    found = train_and_test(config, folder, options, {'best': 'best_forecast_mse'})
-    add(results, cell, model, seed, found['best'], 'forecast')
 
 
 def add(results: Results, cell: str, model: str, seed, metrics: dict, prefix: str):
@@ -314,26 +297,21 @@ def run(args: argparse.Namespace, results: Results) -> None:
         for cell in cells:
             run_baselines(results, cell)
         return
+    kind = 'variants' if args.variants else 'models'
     if args.covariates:
-        cells = [f'beijing-{horizon}' for horizon in BEIJING_HORIZONS]
-        job, models = run_covariates, [(name,) for name in COVARIATES]
-    elif args.variants:
-        job, models = run_variant, [(name,) for name in VARIANTS]
-    else:
-        job, models = run_cell, [()]
-    jobs = [
-        (job, cell, seed, *model, args.work_dir)
-        for cell in cells
-        for seed in args.seeds
-        for model in models
-    ]
+        kind, cells = 'covariates', [f'beijing-{h}' for h in BEIJING_HORIZONS]
     with ThreadPoolExecutor(args.jobs) as pool:
-        futures = [pool.submit(job, results, *rest) for job, *rest in jobs]
+        futures = [
+            pool.submit(train_and_test, results, cell, seed, training, args.work_dir)
+            for cell in cells
+            for seed in args.seeds
+            for training in trainings(cell, kind)
+        ]
     failed = [error for future in futures if (error := future.exception())]
     for error in failed:
         print(f'failed: {error}', file=sys.stderr)
     if failed:
-        raise SystemExit(f'error: {len(failed)} of {len(futures)} cells failed')
+        raise SystemExit(f'error: {len(failed)} of {len(futures)} trainings failed')
 
 
 def print_table(rows: list[dict]) -> None:
@@ -387,16 +365,13 @@ def print_variants(ours: dict) -> None:
 def print_covariates(ours: dict) -> None:
     """Print Beijing with covariates and without, where it was run."""
     cells = sorted({key[:2] for key in ours if key[0] == 'Beijing'})
-    names = sorted({name for table, _, name in ours if table == 'Beijing'})
+    lines = {
+        name_of(cell): [spread(ours.get((*cell, name))) for name in COVARIATES]
+        for cell in cells
+    }
     if cells:
         print()
-        print_lines(
-            names,
-            {
-                name_of(cell): [spread(ours.get((*cell, name))) for name in names]
-                for cell in cells
-            },
-        )
+        print_lines(COVARIATES, lines)
 
 
 def print_lines(columns: Iterable[str], lines: dict[str, list[str]]) -> None:

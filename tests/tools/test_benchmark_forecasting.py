@@ -50,10 +50,18 @@ def calls(tool, monkeypatch):
     return made
 
 
+def run_all(tool, path, cell, seed, kind='models'):
+    """Run what there is to train in a cell; return the results."""
+    results = tool.Results(path)
+    for training in tool.trainings(cell, kind):
+        tool.train_and_test(results, cell, seed, training, path.parent)
+    return results
+
+
 def test_a_training_gives_three_lines_once(tool, calls, tmp_path):
     path = tmp_path / 'results.csv'
     for _ in range(2):  # the second finds them in the file
-        tool.run_cell(tool.Results(path), 'etth1-96', 3, tmp_path)
+        run_all(tool, path, 'etth1-96', 3)
     assert path.read_text().splitlines() == [
         'dataset,horizon,model,seed,mse,mae',
         'ETTh1,96,TSM2,3,0.250000,0.125000',
@@ -65,15 +73,15 @@ def test_a_training_gives_three_lines_once(tool, calls, tmp_path):
 
 def test_what_was_trained_is_not_trained_again(tool, calls, tmp_path):
     path = tmp_path / 'results.csv'
-    tool.run_cell(tool.Results(path), 'etth1-96', 0, tmp_path)
+    run_all(tool, path, 'etth1-96', 0)
     path.write_text(''.join(path.read_text().splitlines(keepends=True)[:2]))
-    tool.run_cell(tool.Results(path), 'etth1-96', 0, tmp_path)
+    run_all(tool, path, 'etth1-96', 0)
     assert [name for name, _ in calls].count('train.py') == 1
     assert len(path.read_text().splitlines()) == 4
 
 
 def test_other_mixers_are_trained_by_themselves(tool, calls, tmp_path):
-    tool.run_cell(tool.Results(tmp_path / 'r.csv'), 'exchange-96', 0, tmp_path)
+    run_all(tool, tmp_path / 'r.csv', 'exchange-96', 0)
     trained = [config for name, config in calls if name == 'train.py']
     assert trained == ['tsm2_exchange', 'tsm2_exchange_paper']
 
@@ -84,18 +92,14 @@ def test_mixers_are_the_paper_s_but_on_exchange(tool, cell):
 
 
 def test_ablations_and_covariates_are_options_and_configs(tool, calls, tmp_path):
-    results = tool.Results(tmp_path / 'r.csv')
-    for variant in tool.VARIANTS:
-        tool.run_variant(results, 'ettm1-192', 0, variant, tmp_path)
-        config, options = tool.config_of('ettm1-192')
-        options |= tool.VARIANTS[variant]
-        model = load_config(config, options).model
-        assert model != load_config(*tool.config_of('ettm1-192')).model
-    for model in tool.COVARIATES:
-        tool.run_covariates(results, 'beijing-24', 0, model, tmp_path)
+    run_all(tool, tmp_path / 'r.csv', 'ettm1-192', 0, 'variants')
+    results = run_all(tool, tmp_path / 'r.csv', 'beijing-24', 0, 'covariates')
     trained = [config for name, config in calls if name == 'train.py']
     assert trained == ['tsm2_ettm1'] * 4 + ['tsm2_beijing', 'tsm2_beijing_alone']
     assert len(results.rows) == 10
+    config, options = tool.config_of('ettm1-192')
+    models = [load_config(config, options | v).model for v in tool.VARIANTS.values()]
+    assert len({str(model) for model in models}) == 4
 
 
 def test_a_failed_process_is_told_with_its_log(tool, tmp_path):
