@@ -17,18 +17,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 import triton
 from report import environment
-from triton.backends.compiler import GPUTarget
-from triton.runtime.driver import driver
-from triton.runtime.jit import JITFunction
 
+from mmmambamixer.ops.compile_only import noted_launches
 from mmmambamixer.ops.cross_selective_scan import gpu as cross_gpu
 from mmmambamixer.ops.scan_conv import gpu as conv_gpu
 from mmmambamixer.ops.selective_scan import gpu, gpu_scan
@@ -152,39 +149,6 @@ CASES = {
 }
 
 
-class NoDevice:
-    """A driver that names the GPU to compile for."""
-
-    def __init__(self, capability: int):
-        self.capability = capability
-
-    def get_current_target(self) -> GPUTarget:
-        return GPUTarget('cuda', self.capability, 32)
-
-    def get_current_device(self) -> int:
-        return self.capability  # kernels are cached for each device
-
-    def get_current_stream(self, device: int) -> int:
-        return 0
-
-
-@contextmanager
-def compile_only(capability: int) -> Iterator[list]:
-    """Let launches compile for `capability` and do nothing; yield what was compiled."""
-    run, compiled = JITFunction.run, []
-
-    def compile_kernel(self, *args, grid, warmup, **kwargs):
-        kernel = run(self, *args, grid=grid, warmup=True, **kwargs)
-        compiled.append((self.__name__.strip('_').removesuffix('_kernel'), kernel))
-
-    driver.set_active(NoDevice(capability))
-    JITFunction.run = compile_kernel
-    try:
-        yield compiled
-    finally:
-        JITFunction.run = run
-
-
 def inspect(cubin: bytes) -> tuple[int, int, int]:
     """Return registers, stack bytes, and instructions in all innermost loops."""
     with tempfile.NamedTemporaryFile(suffix='.cubin') as file:
@@ -223,8 +187,9 @@ def _tool(name: str, *args: str) -> str:
 def budget(capability: int, name: str, case: Case) -> list[dict]:
     """Compile a case; print and return a row for each kernel."""
     start = time.perf_counter()
-    with compile_only(capability) as compiled:
+    with noted_launches() as launches:
         case.run()
+    compiled = [(launch.name, launch.compile(capability)) for launch in launches]
     seconds = time.perf_counter() - start
     rows = []
     for kernel, code in compiled:

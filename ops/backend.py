@@ -5,6 +5,7 @@ The PyTorch dispatcher is the only switch: CPU tensors go to the C++ kernels of
 reference after one warning; without Triton, CUDA tensors raise.
 """
 
+import functools
 import importlib
 import importlib.util
 import warnings
@@ -60,6 +61,8 @@ HOW_TO_BUILD = (
     'build it with `pip install -e . --no-build-isolation` (needs a C++17 compiler)'
 )
 HOW_TO_GET_TRITON = 'install it with `pip install triton`'
+OLDEST_TRITON = (3, 4)
+"""The kernels compile with it and later ones; it comes with torch 2.8."""
 
 
 def load_binary() -> ImportError | None:
@@ -94,6 +97,8 @@ def _minor(version: str) -> list[str]:
 
 
 BINARY_ERROR = load_binary()
+REFERENCES: dict[str, Callable] = {}
+"""The plain PyTorch function of each op, by name."""
 
 
 def register(name: str, reference: Callable, gpu: str) -> None:
@@ -106,6 +111,7 @@ def register(name: str, reference: Callable, gpu: str) -> None:
             `folder.gpu:function`; the module is loaded at the first call.
     """
     op = f'{NAMESPACE}::{name}'
+    REFERENCES[name] = reference
     if BINARY_ERROR is not None:
         slow = _warn_once_then(name, _without_autocast(reference))
         torch.library.register_kernel(op, 'cpu', slow)
@@ -126,7 +132,9 @@ def available_backends() -> dict[str, str]:
         cuda = f'none: Triton is missing; {HOW_TO_GET_TRITON}'
     else:
         cuda = f'Triton {importlib.import_module("triton").__version__}'
-        if not torch.cuda.is_available():
+        if old := triton_is_old():
+            cuda = f'none: {old}'
+        elif not torch.cuda.is_available():
             cuda += ' (torch sees no GPU here)'
     return {'cpu': cpu, 'cuda': cuda}
 
@@ -136,10 +144,25 @@ def cpu_capability() -> str:
     return importlib.import_module('._C', __package__).cpu_capability()
 
 
+@functools.cache
+def triton_is_old() -> str | None:
+    """Return what to do about a Triton that cannot compile the kernels, or None."""
+    version = importlib.import_module('triton').__version__
+    if tuple(map(int, version.split('.')[:2])) >= OLDEST_TRITON:
+        return None
+    oldest = '.'.join(map(str, OLDEST_TRITON))
+    return (
+        f'Triton {version} is too old, the GPU kernels need {oldest} or later; install '
+        'torch 2.8 or later, which brings one that fits'
+    )
+
+
 def _load_then(target: str) -> Callable:
     module, function = target.split(':')
 
     def run(*args):
+        if old := triton_is_old():
+            raise RuntimeError(old)
         return getattr(importlib.import_module(f'.{module}', __package__), function)(
             *args
         )

@@ -1,13 +1,17 @@
 """How the ops are checked: error against fp64 on the same inputs, and such inputs.
 
-Shared by tests and benchmarks; the library itself does not use it.
+Shared by tests, benchmarks and `python -m mmmambamixer.env --check`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from .backend import NAMESPACE
 
 Inputs = Mapping[str, Tensor | None]
 
@@ -86,7 +90,7 @@ def evaluate(
     results = function(**leaves, **options)
     results = results if isinstance(results, tuple) else (results,)
     if dys is None:
-        dys = [torch.randn(y.shape).to(y.dtype) for y in results]
+        dys = [torch.randn(y.shape).to(y) for y in results]
     pairs = [(y, dy) for y, dy in zip(results, dys, strict=True) if y.requires_grad]
     if pairs:
         gradients = torch.autograd.grad(
@@ -176,6 +180,20 @@ def check(
                 tolerance = max(tolerance, 2 * slack * max(errors))
             assert_close(name, value, expected, tolerance)
     return actual
+
+
+@contextmanager
+def on_cpu(functions: Mapping[str, Callable]) -> Iterator[None]:
+    """Let other functions run ops, by name, for CPU tensors."""
+    library = torch.library.Library(NAMESPACE, 'IMPL')
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings('ignore', 'Warning only once for all operators')
+            for name, function in functions.items():
+                library.impl(name, function, 'CPU', allow_override=True)
+        yield
+    finally:
+        library._destroy()
 
 
 def scan_inputs(

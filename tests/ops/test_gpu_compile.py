@@ -1,4 +1,4 @@
-"""Compiles the GPU kernels for real GPUs, without one, and holds them to a budget."""
+"""Holds the GPU kernels, compiled for real GPUs without one, to their budget."""
 
 import os
 import subprocess
@@ -15,7 +15,6 @@ pytestmark = pytest.mark.skipif(
 )
 
 SCRIPT = Path(__file__).parents[2] / 'benchmarks' / 'kernel_budget.py'
-QUICK = ['no options', 'fp64', '1 step', 'weighted sum']
 
 
 def budget(*args):
@@ -29,16 +28,15 @@ def budget(*args):
     )
 
 
-@pytest.mark.parametrize('only', [QUICK, ['plain bf16']], ids=['quick', 'budget'])
-def test_kernels_compile_within_their_budget(only):
-    run = budget('--capability', '90', '--only', *only)
+def test_kernels_keep_to_their_budget():
+    run = budget('--capability', '90', '--only', 'plain bf16')
     assert run.returncode == 0, run.stdout + run.stderr
     assert 'backward' in run.stdout
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize('capability', ['80', '90', '100'])
-def test_all_kernels_compile_for_every_gpu(capability):
+def test_all_kernels_keep_to_their_budget_on_every_gpu(capability):
     run = budget('--capability', capability)
     assert run.returncode == 0, run.stdout + run.stderr
 
