@@ -1,5 +1,10 @@
-"""Print what runs here and why: `python -m mmmambamixer.env`."""
+"""Print what runs here and why: `python -m mmmambamixer.env`.
 
+With `--check` also run each op and a training step on every device there is, against
+the reference in fp64, a line each; the exit status is 1 if any is wrong.
+"""
+
+import argparse
 import importlib
 import platform
 import sys
@@ -73,12 +78,27 @@ def gpu() -> str:
     return f'{", ".join(names)} (CUDA {torch.version.cuda})'
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog='python -m mmmambamixer.env', description='Print what runs here and why.'
+    )
+    parser.add_argument(
+        '--check',
+        action='store_true',
+        help='run each op and a training step on every device against the reference',
+    )
+    check_too = parser.parse_args(arguments).check
     facts = describe()
     width = max(map(len, facts))
     for name, text in facts.items():
         print(f'{name:<{width}}  {text}')
+    if not check_too:
+        return 0
+    from .check_ops import check
+
+    print()
+    return 0 if check() else 1
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(main())
