@@ -86,7 +86,7 @@ def cross_selective_scan(
     interval: int,
 ):
     """Translate `mmmambamixer::cross_selective_scan`."""
-    work = state_dtype(u)
+    work, shared = state_dtype(u), u.shape[1] == 1
     u, dt, B, C = (cast(x, work) for x in (u, dt, B, C))
     delta = op.MatMul(dt, op.Transpose(dt_weight, perm=[0, 2, 1]))  # (b, g, l, d)
     if dt_bias is not None:
@@ -116,7 +116,7 @@ def cross_selective_scan(
     steps = op.Add(op.Mul(steps, g), op.Unsqueeze(scans, [1]))
     y = op.ReduceSum(op.Gather(y, steps, axis=1), [1], keepdims=0)  # (b, l, d)
     if D is not None:
-        if u.shape[1] == 1:  # what all scans share is skipped to with all their weights
+        if shared:  # it goes past all scans at once
             D = op.ReduceSum(D, [0])
         skip = op.Mul(u, op.Unsqueeze(D, [1]))  # (b, g, l, d) or (b, 1, l, d)
         y = op.Add(y, op.ReduceSum(skip, [1], keepdims=0))
