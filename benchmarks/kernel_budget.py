@@ -25,8 +25,8 @@ import torch
 import triton
 from report import environment
 
-from mmmambamixer.ops.compile_only import noted_launches
 from mmmambamixer.ops.cross_selective_scan import gpu as cross_gpu
+from mmmambamixer.ops.gpu_launches import noted_launches
 from mmmambamixer.ops.scan_conv import gpu as conv_gpu
 from mmmambamixer.ops.selective_scan import gpu, gpu_scan
 from mmmambamixer.ops.selective_scan.gpu_scan import FORWARD_WINDOW, window_steps

@@ -18,6 +18,7 @@ ROOMS = {
     'checkpoints': {'messages', 'wrappers'},
     'models': {'checkpoints', 'flops', 'messages', 'ops', 'registry'},
     'analysis': {'models', 'ops'},
+    'check_ops': {'models', 'ops'},
     'preflight': {'checkpoints', 'messages', 'wrappers'},
     'engine': {'checkpoints', 'messages', 'preflight', 'registry', 'wrappers'},
     'patches': {'checkpoints', 'engine'},

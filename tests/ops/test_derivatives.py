@@ -114,7 +114,7 @@ def test_derivatives_that_do_not_exist_raise(op, kind, kernels):
     launch = contextlib.ExitStack()
     if kernels == 'gpu':
         pytest.importorskip('triton')
-        from mmmambamixer.ops.compile_only import gpu_functions_on_cpu, noted_launches
+        from mmmambamixer.ops.gpu_launches import gpu_functions_on_cpu, noted_launches
 
         launch.enter_context(gpu_functions_on_cpu())
         launch.enter_context(noted_launches())

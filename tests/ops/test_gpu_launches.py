@@ -20,7 +20,7 @@ from gpu_calls import AXES, drawn_calls, launches_of
 from triton.runtime.jit import JITFunction
 
 from mmmambamixer import ops
-from mmmambamixer.ops.compile_only import Launch, noted_launches
+from mmmambamixer.ops.gpu_launches import Launch, noted_launches
 
 CAPABILITIES = 80, 90, 100
 pytestmark = pytest.mark.skipif(

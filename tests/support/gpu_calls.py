@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from mmmambamixer import ops
-from mmmambamixer.ops.compile_only import Launch, gpu_functions_on_cpu, noted_launches
+from mmmambamixer.ops.gpu_launches import Launch, gpu_functions_on_cpu, noted_launches
 from mmmambamixer.ops.selective_scan import gpu_scan
 from mmmambamixer.ops.testing import cross_inputs, scan_inputs
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from mmmambamixer import ops
-from mmmambamixer.ops.compile_only import gpu_functions_on_cpu
+from mmmambamixer.ops.gpu_launches import gpu_functions_on_cpu
 
 
 @pytest.fixture(autouse=True)
