@@ -79,15 +79,15 @@ def _backward_of_part(dy, u, dt, B, C, dt_weight, A, D, dt_bias, states, along):
     shared = u.shape[1] == 1 and g > 1
     work = state_dtype(u)
     low, weight = dt.to(work), dt_weight.to(work)
-    delta = _matmul(low, weight.mT)  # (b, g, l, d), then its gradient
+    delta = _matmul(low, weight.mT)  # (b, g, l, d)
     du = u.new_empty(b, g, l, d, dtype=work if shared else u.dtype)
-    dA, dB, dC, dD, dbias = scan_backward(
+    ddelta, dA, dB, dC, dD, dbias = scan_backward(
         *(dy[:, None].expand(-1, g, -1, -1), None, u.expand(-1, g, -1, -1), delta),
-        *(A, B, C, D, dt_bias, states, du, delta),
+        *(A, B, C, D, dt_bias, states, du, None),
         **along,
     )
-    ddt = _matmul(delta, weight)  # (b, g, l, r)
-    ddt_weight = _matmul(delta.mT, low).sum(0)  # (g, d, r)
+    ddt = _matmul(ddelta, weight)  # (b, g, l, r)
+    ddt_weight = _matmul(ddelta.mT, low).sum(0)  # (g, d, r)
     if shared:
         du = du.sum(1, keepdim=True)
     grads = (

@@ -36,7 +36,7 @@ def backward(
     du, ddelta = empty_along(u), empty_along(delta)
     if is_transposed(dy) != is_transposed(u):
         dy = dy.mT.contiguous().mT if is_transposed(u) else dy.contiguous()
-    dA, dB, dC, dD, dbias = scan_backward(
+    _, dA, dB, dC, dD, dbias = scan_backward(
         _by_group(dy, g),
         None if dlast_state is None else dlast_state.mT,
         *_views(g, u, delta, A, B, C, D, delta_bias),

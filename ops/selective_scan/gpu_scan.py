@@ -131,22 +131,23 @@ def scan_backward(
     bias: Tensor | None,
     states: Tensor,
     du: Tensor,
-    ddelta: Tensor,
+    ddelta: Tensor | None,
     *,
     routes: Sequence[int] | None,
     height: int,
     width: int,
     softplus: bool,
     interval: int,
-) -> tuple[Tensor, Tensor, Tensor, Tensor | None, Tensor | None]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None, Tensor | None]:
     """Fill `du` and `ddelta`, `(b, g, l, d)` with any strides; return the other five.
 
-    Shapes as in `scan_forward`; `dlast_state` is `(b, n, g, d)` or None. `ddelta` may
-    be the memory of `delta`: every lane reads a step size before it writes there.
+    Shapes as in `scan_forward`; `dlast_state` is `(b, n, g, d)` or None. Without
+    `ddelta` it takes the place of `delta`, of which each step is read by one program
+    and before it is written, unless chunks run side by side.
 
     Returns:
-        The gradients of `A` `(g, d, n)`, of `B` and `C` `(b, g, l, n)`, of `D` and
-        `bias` `(g, d)` (None for None), in the dtype of the state.
+        `ddelta`; the gradients of `A` `(g, d, n)`, of `B` and `C` `(b, g, l, n)`, of
+        `D` and `bias` `(g, d)` (None for None), in the dtype of the state.
     """
     (b, g, l, d), n = u.shape, A.shape[-1]
     _check_size(height * width, g * d * n)
@@ -166,6 +167,8 @@ def scan_backward(
         WORK=_state_type(u),
     )
     chunked = in_chunks(programs, l, u.device)
+    if ddelta is None:
+        ddelta = torch.empty_like(delta) if chunked else delta
     with torch.cuda.device_of(u):
         if chunked:
             parts, programs = b * states.shape[2], programs * states.shape[2]
@@ -191,7 +194,7 @@ def scan_backward(
             **constants,
         )
     dD, dbias = (None if t is None else t.sum(0) for t in (dD, dbias))
-    return dA.sum(0).mT.contiguous(), *dBC.sum(2).split(n, dim=-1), dD, dbias
+    return ddelta, dA.sum(0).mT.contiguous(), *dBC.sum(2).split(n, dim=-1), dD, dbias
 
 
 def in_chunks(programs: int, steps: int, device: torch.device) -> bool:
