@@ -14,6 +14,7 @@ from torch import nn
 from ..engine.build import build_model, load_weights
 from ..engine.config import CLASSIFICATION
 from ..engine.device import check_device
+from ..preflight.agreement import warn_of_names
 from ..preflight.model import head_classes
 from .images import read_picture
 
@@ -34,6 +35,7 @@ def load_model(config: Config, path: str, device: str) -> nn.Module:
     check_device(device)
     model = build_model(config)
     meta = load_weights(model, path).get('dataset_meta') or {}
+    warn_of_names(meta.get('classes'), dataset_meta(config).get('classes'), path)
     model.dataset_meta = name_classes(model, meta, dataset_meta(config), path)
     return model.to(device).eval()
 

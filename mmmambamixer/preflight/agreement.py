@@ -155,6 +155,25 @@ def warn_of_classes(trained: Part, data: Part) -> None:
         )
 
 
+def warn_of_names(trained, given, path: str) -> None:
+    """Warn if a config names other classes than the checkpoint that predicts.
+
+    Args:
+        trained: Classes of the checkpoint, None if it names none.
+        given: Those of the config's data set.
+        path: Of the checkpoint.
+    """
+    trained, given = names_of(trained), names_of(given)
+    if trained and given and not alike(trained, given):
+        told = tell_apart(trained, given, path, 'test_dataloader')
+        print_log(
+            f'the classes of test_dataloader are not those of {path}: {told}; '
+            'predictions have the names of the checkpoint',
+            'current',
+            level=WARNING,
+        )
+
+
 def check_folders(part: Part) -> None:
     """Raise ValueError if class folders stand at other places than their classes.
 

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 
 from ..messages import did_you_mean, few
 from .coco import CocoFile
-from .label_maps import count_pixels, map_loader
+from .label_maps import count_pixels, loading_steps
 from .samples import UnusableSample, alien_label
 
 MOST = 200_000
@@ -77,7 +77,7 @@ def count_labels(
         labels, looked_at = count_objects(dataset, len(classes))
         others = other_names(dataset, classes, files)
         return Count('object', labels, looked_at, len(dataset), others)
-    if info.get('seg_map_path') and map_loader(dataset):
+    if info.get('seg_map_path') and loading_steps(dataset):
         labels, looked_at = count_pixels(dataset, len(classes), ignored)
         return Count('pixel', labels, looked_at, len(dataset))
     if 'gt_label' in info:
@@ -191,7 +191,7 @@ def check_counts(
             level=WARNING if sure else INFO,
         )
     else:
-        print_log(f'{key} has in {where}: {told}', 'current')
+        print_log(f'{key}: {where}, {told}', 'current')
 
 
 HINTS = dict(
@@ -206,7 +206,7 @@ HINTS = dict(
 def numbers(count: Count, classes: Sequence[str], ignored: Set[int]) -> str:
     """Return the numbers of the classes, the most frequent first, and of the rest."""
     names = [
-        f'{classes[label]} {number:,}'
+        f'{classes[label]} ({number:,})'
         for label, number in count.labels.most_common()
         if 0 <= label < len(classes)
     ]
@@ -221,6 +221,6 @@ def spelling(count: Count, unseen: Sequence[str]) -> str:
     """Return which names no class has, with the class that may have been meant."""
     if not count.others:
         return ''
-    names = [f'{name} {number:,}' for name, number in count.others.most_common()]
+    names = [f'{name} ({number:,})' for name, number in count.others.most_common()]
     meant = next(filter(None, (did_you_mean(n, unseen) for n in count.others)), '')
     return f'; {count.unit}s of other names: {few(names)}{meant}'

@@ -64,7 +64,7 @@ def check_coco_classes(dataset: Mapping, path: str | None, scope: str | None) ->
     if isinstance(kind, str):
         with DATASETS.switch_scope_and_registry(scope) as registry:
             kind = registry.get(kind)
-    if getattr(kind, '__name__', '') != 'CocoDataset' or not path:
+    if not path or not reads_as_coco(kind):
         return
     metainfo = {**kind.METAINFO, **(dataset.get('metainfo') or {})}
     classes = metainfo['classes']
@@ -88,6 +88,16 @@ def check_coco_classes(dataset: Mapping, path: str | None, scope: str | None) ->
             f'{few(classes)}; mmdet takes the order of the file, so classes would '
             'get the names of others'
         )
+
+
+def reads_as_coco(kind) -> bool:
+    """Return whether a data set is mmdet's `CocoDataset`, or an own class of it."""
+    bases = getattr(kind, '__mro__', ())
+    base = next((base for base in bases if base.__name__ == 'CocoDataset'), None)
+    own = base is not None and not kind.__module__.startswith('mmdet.')
+    return base is not None and (
+        kind is base or (own and kind.load_data_list is base.load_data_list)
+    )
 
 
 def coco_categories(path: str) -> list[str]:

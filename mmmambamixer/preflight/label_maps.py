@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Set
 
@@ -20,12 +21,34 @@ BYTES = ('1', 'L', 'P', 'LA', 'RGB', 'RGBA')
 """Modes of images whose values have 8 bits."""
 
 
-def map_loader(dataset: Dataset) -> Callable | None:
-    """Return the step of a pipeline that loads label maps, or None."""
-    for step in getattr(getattr(dataset, 'pipeline', None), 'transforms', ()):
-        if type(step).__name__ == 'LoadAnnotations':
-            return step
-    return None
+def loading_steps(dataset: Dataset) -> list[Callable]:
+    """Return the steps of a pipeline that load label maps, and those before them.
+
+    They end with the frameworks' `LoadAnnotations`, one that inherits from it, or one
+    that is named alike; there are none where nothing is loaded so.
+    """
+    steps = list(getattr(getattr(dataset, 'pipeline', None), 'transforms', ()))
+    for i, step in enumerate(steps):
+        kinds = [kind.__name__ for kind in type(step).__mro__]
+        if 'LoadAnnotations' in kinds or re.match('Load.*(Ann|Seg|Label)', kinds[0]):
+            return steps[: i + 1]
+    return []
+
+
+def load_labels(dataset: Dataset, index: int) -> np.ndarray | None:
+    """Return a label map as the pipeline loads it, None if it loads none.
+
+    The step that loads it is called alone, so that no image is read; with the steps
+    before it if it needs them.
+    """
+    steps = loading_steps(dataset)
+    try:
+        return steps[-1](dataset.get_data_info(index)).get('gt_seg_map')
+    except Exception:  # of a step that we do not know
+        results = dataset.get_data_info(index)
+        for step in steps:
+            results = step(results)
+        return results.get('gt_seg_map')
 
 
 def count_pixels(
@@ -37,7 +60,7 @@ def count_pixels(
     gets. At most `LOOKED_AT` are read, and `DEEPER` while no second class is found.
 
     Args:
-        dataset: Its pipeline has a `LoadAnnotations`.
+        dataset: Its pipeline has steps that load label maps.
         classes: Number of classes.
         ignored: Labels that are no class and are left out.
 
@@ -63,12 +86,14 @@ def labels_of(
     path = info['seg_map_path']
     check_depth(path)
     try:
-        labels = map_loader(dataset)(info)['gt_seg_map']
+        labels = load_labels(dataset, index)
     except Exception as error:
         raise UnusableSample(
             file_fault(dict(seg_map_path=path))
             or f'the label map {path} cannot be loaded: {explain(error)}'
         ) from error
+    if labels is None:
+        return
     if labels.ndim != 2:
         raise UnusableSample(
             f'the label map {path} has {labels.shape[2]} channels, expected one, of '

@@ -6,7 +6,7 @@ import pytest
 from toy_data import class_folders, coco, image, label_maps, labelled
 from toy_run import ToyHead
 
-from mmmambamixer.preflight.agreement import alike, moved
+from mmmambamixer.preflight.agreement import alike, moved, warn_of_names
 
 pytest.importorskip('mmpretrain')
 
@@ -119,6 +119,15 @@ def test_a_training_may_start_from_other_classes(tmp_path, opened):
     meta = dict(dataset_meta=dict(classes=('eel', 'fox')))
     said = opened('mmpretrain', {'head': ToyHead(2)}, meta=meta, anew=True, train=train)
     assert 'starts from x.pth, whose head was trained on other classes' in said
+
+
+@pytest.mark.parametrize('given', [('dog', 'cat'), ('cat', 'eel'), ('0', '1')])
+def test_predictions_have_the_names_of_the_checkpoint(given, said):
+    warn_of_names(['cat', 'dog'], given, 'x.pth')
+    assert 'test_dataloader are not those of x.pth' in said[0]
+    warn_of_names(['cat', 'dog'], ('cat', 'dog'), 'x.pth')
+    warn_of_names(None, given, 'x.pth')
+    assert len(said) == 1
 
 
 def test_without_heads_classes_may_differ(tmp_path, opened):

@@ -74,7 +74,7 @@ NOTHING = {
     'folders, one class': (
         'mmpretrain',
         lambda root, part: class_folders(root, part, NAMES, [3, 0, 0]),
-        'has only images of the class ant in 3 images: images of ant 3',
+        'has only images of the class ant in 3 images: images of ant (3)',
     ),
     'list, one label': (
         'mmpretrain',
@@ -94,7 +94,7 @@ NOTHING = {
     'XML, names of other case': (
         'mmdet',
         lambda root, part: voc(root, part, ('Ant', 'Bee'), NAMES),
-        "objects of other names: Ant 2, Bee 2; did you mean 'ant'?",
+        "objects of other names: Ant (2), Bee (2); did you mean 'ant'?",
     ),
     'XML, no objects': (
         'mmdet',
@@ -104,7 +104,7 @@ NOTHING = {
     'maps of 0 and 255': (
         'mmseg',
         lambda root, part: label_maps(root, part, NAMES, [0, 255]),
-        'only pixels of the class ant in 2 images: pixels of ant 1,024; 1,024 of the '
+        'only pixels of the class ant in 2 images: pixels of ant (1,024); 1,024 of the '
         'label 255, which is ignored',
     ),
     'maps of one class': (
@@ -147,7 +147,7 @@ def test_names_that_match_none_are_told_where_filters_leave_nothing(tmp_path, op
     data = voc(tmp_path, 'train', ('Ant', 'Bee'), NAMES, **only)
     said = opened('mmdet', {'head': ToyHead(3)}, train=data)
     assert 'has no image that its filters let pass; none of its objects is of' in said
-    assert 'but of Ant 2, Bee 2' in said
+    assert 'but of Ant (2), Bee (2)' in said
 
 
 ALIEN = [
