@@ -135,14 +135,24 @@ def test_what_only_the_compiler_refuses_is_found():
     assert 'CompilationError' in failure and 'constexpr' in failure
 
 
-def test_each_specialisation_is_chosen_for_what_only_it_has():
-    x, y = torch.zeros(64), torch.zeros(64, dtype=torch.bfloat16)
-    calls = [(x, x, True), (x, x[1:], True), (x, y, True), (y, x, True), (x, x, False)]
+def test_the_choice_has_every_pair_of_facts_and_every_detail():
+    kinds = [
+        torch.zeros(64, dtype=x) for x in (torch.float32, torch.bfloat16, torch.half)
+    ]
+    calls = [
+        *itertools.product(kinds, kinds, (True, False)),
+        (kinds[0], kinds[0][1:], True),
+    ]
     with noted_launches() as launches:
-        for *tensors, packed in [*calls, calls[0], (y, y, False)]:
-            _assigns_a_constant_twice_kernel[(1,)](*tensors, PACKED=packed)
-    distinct = {launch.specialisation: launch for launch in launches}
-    assert len(distinct) == len(calls) + 1
-    chosen = {launch.specialisation for launch in covering(list(distinct.values()))}
-    assert launches[1].specialisation in chosen  # the one unaligned pointer
-    assert launches[0].specialisation not in chosen  # all it has is elsewhere
+        for x, y, packed in calls:
+            _assigns_a_constant_twice_kernel[(1,)](x, y, PACKED=packed)
+    chosen = covering(launches)
+    assert 9 <= len(chosen) < 14 < len(launches) == 19
+
+    def pairs(some):
+        found = (itertools.combinations(sorted(facts(x)), 2) for x in some)
+        return set(itertools.chain.from_iterable(found))
+
+    assert pairs(chosen) == pairs(launches) and len(pairs(chosen)) == 21
+    unaligned = launches[-1].specialisation
+    assert unaligned in {launch.specialisation for launch in chosen}
