@@ -3,6 +3,7 @@
 from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop, Runner, find_latest_checkpoint
 
+from ...preflight.resumed import check_optimizer, tell_ignored
 from ...preflight.starting_weights import belongs, check_loaded, check_starting_weights
 from ...registry import HOOKS
 
@@ -26,7 +27,11 @@ class StrictLoadHook(Hook):
         name = runner._load_from
         if name is None and runner._resume:
             name = find_latest_checkpoint(runner.work_dir)
-        anew = check_loaded(runner, checkpoint, name or 'the checkpoint')
+        name = name or 'the checkpoint'
+        anew = check_loaded(runner, checkpoint, name)
+        if runner._resume:
+            check_optimizer(runner, checkpoint, name)
+            tell_ignored(runner, checkpoint, name)
         if 'state_dict' not in checkpoint:  # a bare one, which EMAHook does not expect
             state = dict(checkpoint)
             checkpoint.clear()
