@@ -12,6 +12,7 @@ from mmengine.logging import print_log
 from torch.utils.data import Dataset
 
 from ..messages import did_you_mean, few
+from .agreement import plain_names
 from .coco import CocoFile
 from .label_maps import count_pixels, loading_steps
 from .samples import UnusableSample, alien_label
@@ -35,6 +36,7 @@ class Count:
         looked_at: Images or label maps that were counted.
         images: All of them.
         others: Names in annotation files that no class has, with their numbers.
+        ignored: Objects that are left out, as crowds or difficult ones.
     """
 
     unit: str
@@ -42,6 +44,7 @@ class Count:
     looked_at: int = 0
     images: int = 0
     others: Counter = field(default_factory=Counter)
+    ignored: int = 0
 
     def __add__(self, other: 'Count') -> 'Count':
         return Count(
@@ -50,6 +53,7 @@ class Count:
             self.looked_at + other.looked_at,
             self.images + other.images,
             self.others + other.others,
+            self.ignored + other.ignored,
         )
 
 
@@ -74,9 +78,9 @@ def count_labels(
         return None
     info = dataset.get_data_info(0)
     if 'instances' in info:
-        labels, looked_at = count_objects(dataset, len(classes))
+        labels, looked_at, left_out = count_objects(dataset, len(classes))
         others = other_names(dataset, classes, files)
-        return Count('object', labels, looked_at, len(dataset), others)
+        return Count('object', labels, looked_at, len(dataset), others, left_out)
     if info.get('seg_map_path') and loading_steps(dataset):
         labels, looked_at = count_pixels(dataset, len(classes), ignored)
         return Count('pixel', labels, looked_at, len(dataset))
@@ -100,14 +104,15 @@ def count_images(dataset: Dataset, classes: int) -> tuple[Counter, int]:
     return labels, len(indices)
 
 
-def count_objects(dataset: Dataset, classes: int) -> tuple[Counter, int]:
-    """Return the objects of each class that are not ignored, and of how many images."""
-    labels, indices = Counter(), some_of(len(dataset))
+def count_objects(dataset: Dataset, classes: int) -> tuple[Counter, int, int]:
+    """Return the objects of each class, of how many images, and those ignored."""
+    labels, indices, ignored = Counter(), some_of(len(dataset)), 0
     for index in indices:
         info = dataset.get_data_info(index)
         for instance in info['instances']:
             label = instance.get('bbox_label')
             if label is None or instance.get('ignore_flag'):
+                ignored += label is not None
                 continue
             if not 0 <= label < classes:
                 told = alien_label(label, classes)
@@ -115,7 +120,7 @@ def count_objects(dataset: Dataset, classes: int) -> tuple[Counter, int]:
                     f'an object in the image {info["img_path"]} has {told}'
                 )
             labels[int(label)] += 1
-    return labels, len(indices)
+    return labels, len(indices), ignored
 
 
 def some_of(size: int) -> Sequence[int]:
@@ -171,7 +176,7 @@ def check_counts(
     where = f'{count.images:,} images'
     if not complete:
         where = f'{count.looked_at:,} of {where}, drawn with a fixed seed'
-    told = numbers(count, classes, ignored) + spelling(count, unseen)
+    told = numbers(count, classes, ignored) + spelling(count, unseen or classes)
     least = 1 if unit == 'object' or len(wanted) == 1 else 2
     if len(seen) < least:
         only = f'only {unit}s of the class {classes[seen[0]]}' if seen else f'no {unit}'
@@ -191,7 +196,9 @@ def check_counts(
             level=WARNING if sure else INFO,
         )
     else:
-        print_log(f'{key}: {where}, {told}', 'current')
+        meant = {*plain_names(classes)} & {*plain_names(list(count.others))}
+        level = WARNING if meant else INFO
+        print_log(f'{key}: {where}, {told}', 'current', level=level)
 
 
 HINTS = dict(
@@ -214,6 +221,8 @@ def numbers(count: Count, classes: Sequence[str], ignored: Set[int]) -> str:
     beyond = {i: n for i, n in count.labels.items() if not 0 <= i < len(classes)}
     for label, number in beyond.items():
         told += f'; {number:,} of the label {label}, which is ignored'
+    if count.ignored:
+        told += f'; {count.ignored:,} are ignored, as crowds or difficult ones'
     return told
 
 

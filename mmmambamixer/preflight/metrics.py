@@ -53,13 +53,17 @@ def check_metric(
     key = f'{part}_evaluator'
     check_numbers_of_classes(metric, classes, key)
     check_sample(metric, sample, key, f'{part}_dataloader')
-    api = getattr(metric, '_coco_api', None)
+    path, api = entry.get('ann_file'), getattr(metric, '_coco_api', None)
+    if path:
+        warn_of_other_file(path, datasets, part)
     if hasattr(metric, '_coco_api') and 'segm' in getattr(metric, 'metrics', ()):
         check_predicts_masks(model, key)
     if api is None or any(isinstance(entry, list) for entry in api.anns.values()):
         return  # without a file, or a panoptic one
-    path = entry.get('ann_file') or key
-    check_file(api, path, datasets, part)
+    path = path or key
+    if not any(same_file(path, own) for own in files_like(path, datasets)):
+        check_annotations(api.dataset, path)
+    check_images(api, path, datasets, part)
     check_categories(api, path, classes, f'{part}_dataloader')
     repair(api, path, classes if 'segm' in metric.metrics else ())
 
@@ -109,39 +113,37 @@ def check_predicts_masks(model: nn.Module, key: str) -> None:
         )
 
 
-def check_file(api, path: str, datasets: Sequence[Dataset], part: str) -> None:
-    """Raise unless the file of an evaluator has the images that are evaluated.
-
-    It may be another file than the data set's; a warning says so.
-
-    Raises:
-        ValueError: Names both files and the first image that is not in the evaluator's.
-    """
-    key = f'{part}_dataloader'
-    own = [dataset.ann_file for dataset in datasets if is_json(dataset)]
-    told = f'{part}_evaluator reads {path}'
-    remedy = f'set {part}_evaluator.ann_file to the file of the data set'
-    if not any(same_file(path, other) for other in own):
-        check_annotations(api.dataset, path)
-        if own:
-            told += f', {key} reads {few(own)}'
-            warn(f'{told}: the annotations of the first are measured; else {remedy}')
-    check_images(api, datasets, told, remedy, key)
+def files_like(path: str, datasets: Sequence[Dataset]) -> list[str]:
+    """Return the annotation files of data sets that have the suffix of another."""
+    files = [str(getattr(dataset, 'ann_file', None) or '') for dataset in datasets]
+    suffix = os.path.splitext(path)[1]
+    return [file for file in files if os.path.splitext(file)[1] == suffix]
 
 
-def check_images(api, datasets, told: str, remedy: str, key: str) -> None:
-    """Raise unless the file of an evaluator has the images of data sets.
+def warn_of_other_file(path: str, datasets: Sequence[Dataset], part: str) -> None:
+    """Warn if an evaluator reads another annotation file than its data sets."""
+    own = files_like(path, datasets)
+    if own and not any(same_file(path, other) for other in own):
+        warn(
+            f'{part}_evaluator reads {path}, {part}_dataloader reads {few(own)}: the '
+            'annotations of the first are measured; else set '
+            f'{part}_evaluator.ann_file to the file of the data set'
+        )
+
+
+def check_images(api, path: str, datasets: Sequence[Dataset], part: str) -> None:
+    """Raise unless the file of an evaluator has the images of its data sets.
 
     Args:
         api: Of the metric.
+        path: Of its file.
         datasets: Without wrappers; those that give their images no id are left alone.
-        told: Begin of messages, which names the files.
-        remedy: Their end.
-        key: Name of the data sets.
+        part: 'val' or 'test'.
 
     Raises:
-        ValueError: Names an image that is not there.
+        ValueError: Names both files and an image that is not there.
     """
+    own, key = files_like(path, datasets), f'{part}_dataloader'
     evaluated, alien = set(), []
     for dataset in datasets:
         for i in range(len(dataset)):
@@ -151,36 +153,28 @@ def check_images(api, datasets, told: str, remedy: str, key: str) -> None:
             evaluated.add(info['img_id'])
             image = api.imgs.get(info['img_id'])
             name = os.path.basename(info.get('img_path') or '')
-            other = (
-                image is not None
-                and is_json(dataset)
-                and (os.path.basename(image['file_name']) != name)
-            )
-            if image is None or other:
+            known = image is not None and own and os.path.basename(image['file_name'])
+            if image is None or (own and known != name):
                 alien.append(name)
     if alien:
         raise ValueError(
-            f'{told}: {len(alien)} of {len(evaluated)} images of {key} are not there, '
-            f'or have another id, as {alien[0]}; {remedy}'
+            f'{part}_evaluator reads {path}, {key} reads {few(own)}: {len(alien)} of '
+            f'{len(evaluated)} images of {key} are not there, or have another id, as '
+            f'{alien[0]}; set {part}_evaluator.ann_file to the file of the data set'
         )
     missed = [i for i in api.imgs if i not in evaluated and api.imgToAnns.get(i)]
     if missed:
         objects = sum(len(api.imgToAnns[i]) for i in missed)
         warn(
-            f'{told}: {objects} objects in {len(missed)} of its {len(api.imgs)} images '
-            f'count as missed, because these are not in {key}; evaluate all images, or '
-            'take a file of those that are evaluated'
+            f'{part}_evaluator reads {path}: {objects} objects in {len(missed)} of its '
+            f'{len(api.imgs)} images count as missed, because these are not in {key}; '
+            'evaluate all images, or take a file of those that are evaluated'
         )
 
 
 def warn(text: str) -> None:
     """Log a warning."""
     print_log(text, 'current', level=30)
-
-
-def is_json(dataset: Dataset) -> bool:
-    """Return whether a data set reads an annotation file in JSON."""
-    return str(getattr(dataset, 'ann_file', '')).endswith('.json')
 
 
 def same_file(first: str, second: str) -> bool:

@@ -150,6 +150,22 @@ def test_names_that_match_none_are_told_where_filters_leave_nothing(tmp_path, op
     assert 'but of Ant (2), Bee (2)' in said
 
 
+def test_names_that_differ_by_case_are_told_beside_right_ones(tmp_path, opened):
+    pytest.importorskip('mmdet')
+    data = voc(tmp_path, 'train', (*NAMES, 'Cat', 'cow'), NAMES)
+    said = opened('mmdet', {'head': ToyHead(3)}, train=data)
+    assert 'objects of other names: Cat (2), cow (2)' in said
+    data = voc(tmp_path, 'train', (*NAMES, 'cow'), NAMES)  # left out by choice
+    assert opened('mmdet', {'head': ToyHead(3)}, train=data) == ''
+
+
+def test_objects_that_are_all_ignored_are_told_as_such(tmp_path, opened):
+    pytest.importorskip('mmdet')
+    data = voc(tmp_path, 'train', NAMES, NAMES, filter_cfg=dict(bbox_min_size=99))
+    said = opened('mmdet', {'head': ToyHead(3)}, train=data)
+    assert 'no object of a class; 6 are ignored, as crowds or difficult ones' in said
+
+
 ALIEN = [
     ('mmpretrain', lambda root: labelled(root, 'train', [0, 3, 1], NAMES), 3),
     ('mmpretrain', lambda root: labelled(root, 'train', [1, 2, -1], NAMES), -1),
