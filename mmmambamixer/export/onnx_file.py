@@ -1,5 +1,6 @@
 """From a network to an ONNX file of standard operators."""
 
+import inspect
 import logging
 import warnings
 from collections.abc import Mapping
@@ -7,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from ..messages import LONGEST
 from .networks import Network
@@ -65,10 +67,13 @@ def write_onnx(
 
     logging.getLogger('onnxscript').setLevel(logging.ERROR)  # it tells what it skips
     examples = tuple(entry.draw(sizes) for entry in network.inputs.values())
-    dynamic = tuple(
+    dynamic = [
         {i: axis for i, axis in enumerate(entry.axes) if axis in open_axes}
         for entry in network.inputs.values()
-    )
+    ]
+    named = count_named(network.module)
+    if len(dynamic) > named:
+        dynamic[named:] = [tuple(dynamic[named:])]
     try:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter('ignore')
@@ -76,7 +81,7 @@ def write_onnx(
                 network.module,
                 examples,
                 dynamo=True,
-                dynamic_shapes=dynamic,
+                dynamic_shapes=tuple(dynamic),
                 custom_translation_table=TRANSLATIONS,
                 opset_version=opset,
                 input_names=list(network.inputs),
@@ -94,6 +99,12 @@ def write_onnx(
     model.metadata_props.update(metadata)
     program.save(path, external_data=False)
     return sum(1 for _ in model.graph.all_nodes())
+
+
+def count_named(module: nn.Module) -> int:
+    """Return how many inputs `forward` names, before a `*` that takes the others."""
+    parameters = inspect.signature(module.forward).parameters.values()
+    return sum(one.kind is not one.VAR_POSITIONAL for one in parameters)
 
 
 def simplify(model) -> None:
