@@ -9,7 +9,8 @@ ROOT = Path(__file__).parents[1]
 FRAMEWORKS = {'mmcv', 'mmdet', 'mmseg', 'mmpretrain'}
 ROOMS = {
     'undisturbed': set(),
-    'messages': set(),
+    'layer_errors': set(),
+    'messages': {'layer_errors'},
     'wrappers': set(),
     'registry': set(),
     'flops': set(),
@@ -20,7 +21,10 @@ ROOMS = {
     'analysis': {'models', 'ops'},
     'check_ops': {'models', 'ops'},
     'preflight': {'checkpoints', 'messages', 'wrappers'},
-    'engine': {'checkpoints', 'messages', 'preflight', 'registry', 'wrappers'},
+    'engine': {
+        *('checkpoints', 'layer_errors', 'messages', 'preflight'),
+        *('registry', 'wrappers'),
+    },
     'patches': {'checkpoints', 'engine'},
     'compat': {'patches'},
     'inference': {'engine', 'messages', 'preflight'},

@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from mmmambamixer.datasets import from_long
-from mmmambamixer.datasets.table import load_pandas, read_frame, require_column
+from mmmambamixer.datasets.extras import load_pandas
+from mmmambamixer.datasets.table import read_frame, require_column
 
 POINTS = [
     'N',

@@ -1,6 +1,7 @@
 """Tables of time series, and their windows; importing this registers the datasets."""
 
 from .borders import ETT_HOUR, ETT_MINUTE, FRACTIONS, split_borders
+from .calendar import Calendar, calendar_of
 from .covariates import FutureCovariates, future_covariates, static_features
 from .gaps import fill_forward
 from .scaling import Standardiser
@@ -13,11 +14,13 @@ __all__ = [
     'ETT_HOUR',
     'ETT_MINUTE',
     'FRACTIONS',
+    'Calendar',
     'FutureCovariates',
     'RandomWindowSampler',
     'SeriesDataset',
     'SeriesTable',
     'Standardiser',
+    'calendar_of',
     'fill_forward',
     'from_frame',
     'from_long',

@@ -10,13 +10,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ..messages import few
+from .extras import load_pandas
 from .gaps import fill_forward
 from .scaling import Standardiser
 from .table import (
     LAYOUTS,
+    SeriesTable,
     from_frame,
     from_long,
-    load_pandas,
     numbers,
     read_frame,
     refuse_repeated,
@@ -62,6 +64,7 @@ def future_covariates(
     dates: NDArray,
     variates: Sequence[str],
     step: np.timedelta64,
+    optional: NDArray | None = None,
 ) -> FutureCovariates:
     """Read covariates that are known in advance.
 
@@ -74,6 +77,7 @@ def future_covariates(
         dates: Rows at which they are needed, `(n,)`.
         variates: The m names.
         step: Step of the dates.
+        optional: Which of the dates a table may lack, `(n,)` bool; None is none.
 
     Raises:
         ValueError: If a source is none of these, or a table lacks a row, a column or a
@@ -89,7 +93,9 @@ def future_covariates(
                 np.repeat(one[:, None], len(variates), 1) for one in found.values()
             ]
         elif isinstance(source, Mapping):
-            found = table_covariates(dates=dates, variates=variates, **source)
+            found = table_covariates(
+                dates=dates, variates=variates, optional=optional, **source
+            )
             values += found.values()
         else:
             raise ValueError(
@@ -128,6 +134,7 @@ def table_covariates(
     columns: Sequence[str] | Mapping[str, Sequence[str]],
     dates: NDArray,
     variates: Sequence[str],
+    optional: NDArray | None = None,
     layout: str = 'wide',
     id: str = 'unique_id',
     time: str = 'ds',
@@ -148,31 +155,34 @@ def table_covariates(
                     f'{path}: covariate {name!r} has one column a variate, got '
                     f'{len(own)} for {len(variates)} variates'
                 )
-            found[name] = rows_of(table.select(own), dates, path)
+            found[name] = rows_of(table.select(own), dates, path, optional)
         return found
     if isinstance(columns, Mapping):
         raise ValueError(f'{path}: columns of a long table are a list, got a dict')
     for name in columns:
         table = from_long(frame, id=id, time=time, value=name, source=str(path))
-        found[name] = rows_of(table.select(variates), dates, path)
+        found[name] = rows_of(table.select(variates), dates, path, optional)
     return found
 
 
-def rows_of(table, dates: NDArray, path: str | Path) -> NDArray:
-    """Return the rows of a table at some dates.
+def rows_of(
+    table: SeriesTable, dates: NDArray, path: str | Path, optional: NDArray | None
+) -> NDArray:
+    """Return the rows of a table at some dates, of NaN at optional ones that it lacks.
 
     Raises:
-        ValueError: If it lacks one.
+        ValueError: If it lacks another one.
     """
     places = np.searchsorted(table.dates, dates).clip(max=len(table) - 1)
     missing = table.dates[places] != dates
-    if missing.any():
+    needed = missing if optional is None else missing & ~optional
+    if needed.any():
         raise ValueError(
             f'{path}: a covariate is known at every date of the series, got none at '
-            f'{dates[missing.argmax()]}, only from {table.dates[0]} to '
-            f'{table.dates[-1]} ({missing.sum()} of {len(dates)} dates are missing)'
+            f'{dates[needed.argmax()]}, only from {table.dates[0]} to '
+            f'{table.dates[-1]} ({needed.sum()} of {len(dates)} dates are missing)'
         )
-    return table.values[places]
+    return np.where(missing[:, None], np.nan, table.values[places])
 
 
 def static_features(
@@ -182,7 +192,8 @@ def static_features(
 
     Args:
         source: 'one_hot', or `dict(path=..., columns=..., id='unique_id')`: a table
-            with one row a variate. Its columns are scaled over the variates.
+            with one row a variate; or what it holds, `dict(values={variate: [...]},
+            columns=...)`. Its columns are scaled over the variates.
         variates: The m names.
 
     Raises:
@@ -194,8 +205,24 @@ def static_features(
         raise ValueError(
             f"static is 'one_hot' or dict(path=..., columns=...), got {source!r}"
         )
-    values, names = static_table(variates=variates, **source)
+    if 'values' in source:
+        values, names = static_values(variates=variates, **source)
+    else:
+        values, names = static_table(variates=variates, **source)
     return Standardiser.fit(values, names).transform(values), names
+
+
+def static_values(
+    *,
+    values: Mapping[str, Sequence[float]],
+    columns: Sequence[str],
+    variates: Sequence[str],
+) -> tuple[NDArray, tuple[str, ...]]:
+    """Return what `static_table` would of the same numbers."""
+    for name in variates:
+        if name not in values:
+            raise ValueError(f'static has no values of {name!r}, only of {few(values)}')
+    return np.array([values[name] for name in variates], np.float64), tuple(columns)
 
 
 def static_table(

@@ -1,7 +1,16 @@
-"""Filling of values that are missing."""
+"""Rows and values that are missing."""
+
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .calendar import Calendar, calendar_of, most_frequent, tell_time
+from .table import SeriesTable
+
+GAPS = ('warn', 'fill', 'raise')
+SHOWN = 3
+"""Series that a message describes; of more it tells the number."""
 
 
 def fill_forward(rows: NDArray, start: NDArray | float) -> NDArray:
@@ -19,3 +28,128 @@ def fill_forward(rows: NDArray, start: NDArray | float) -> NDArray:
     places = np.maximum.accumulate(places, axis=0)
     filled = np.take_along_axis(rows, places.clip(min=0), axis=0)
     return np.where(places < 0, start, filled)
+
+
+def require_calendar(dates: NDArray, source: str, hint: str = '') -> Calendar:
+    """Return the calendar of dates.
+
+    Raises:
+        ValueError: If they follow none; the message names the first odd date.
+    """
+    if len(dates) < 2:
+        raise ValueError(
+            f'{source}: the calendar of a table needs 2 rows, got {len(dates)}'
+        )
+    calendar = calendar_of(dates)
+    if calendar is None:
+        steps = np.diff(dates).astype(np.int64)
+        step = most_frequent(steps)
+        row = int((steps != step).argmax())
+        if (steps % step == 0).all():
+            row = int(steps.argmax())  # regular, but for the gaps
+            remedy = 'use the rows after this gap, or those before'
+        else:
+            remedy = 'resample the rows to equal steps'
+        before, after = dates[row : row + 2].astype('datetime64[s]')
+        raise ValueError(
+            f'{source}: the dates follow no calendar: most come {tell_time(step)} '
+            f'after another, but {after} {tell_time(int(steps[row]))} after {before}: '
+            f'{remedy}{hint}'
+        )
+    return calendar
+
+
+def insert_missing(table: SeriesTable, calendar: Calendar, rows: int) -> SeriesTable:
+    """Return a table with rows of NaN at the dates that its last rows lack.
+
+    Args:
+        table: Its last rows lie on the calendar.
+        calendar: Of the table.
+        rows: How many of the table's rows are looked at, from the end.
+    """
+    recent = table.dates[-rows:]
+    dates = calendar.between(*recent[[0, -1]])
+    if len(dates) == len(recent):
+        return table
+    dates = np.concatenate([table.dates[:-rows], dates])
+    values = np.full((len(dates), len(table.variates)), np.nan)
+    values[np.isin(dates, table.dates)] = table.values
+    return replace(table, values=values, dates=dates)
+
+
+def tell_missing(before: SeriesTable, after: SeriesTable, rows: int) -> str | None:
+    """Return what a table lacks, and what becomes of it, or None if it lacks nothing.
+
+    Args:
+        before: As it was read.
+        after: From `insert_missing`.
+        rows: Rows that are looked at, from the end of `after`.
+    """
+    told = []
+    recent = after.dates[-rows:]
+    lacking = recent[~np.isin(recent, before.dates)]
+    if len(lacking):
+        told.append(
+            f'{len(lacking)} of {len(recent)} rows are missing, the first at '
+            f'{lacking[0].astype("datetime64[s]")}'
+        )
+    missing = np.isnan(after.values[-rows:])
+    missing[np.isin(recent, lacking)] = False
+    columns = np.flatnonzero(missing.any(0))
+    for column in columns[:SHOWN]:
+        name, gone = after.variates[column], missing[:, column]
+        line = f'{name!r} has no value in {gone.sum()} of {len(recent)} rows'
+        if gone[-1] and not gone.all():
+            last = recent[~gone][-1].astype('datetime64[s]')
+            line += f', the last one at {last}, before the table ends'
+        told.append(line)
+    if len(columns) > SHOWN:
+        told.append(f'{len(columns) - SHOWN} more series have gaps')
+    return '; '.join(told) or None
+
+
+def without_gaps(
+    table: SeriesTable, gaps: str, source: str, hint: str = ''
+) -> tuple[SeriesTable, Calendar, str | None]:
+    """Return a table with a row at every date of its calendar, the calendar, a warning.
+
+    Args:
+        table: Any.
+        gaps: What to do where rows or values are missing: 'warn' and 'fill' insert rows
+            of NaN, 'warn' with a message; 'raise' refuses.
+        source: What the message calls the table.
+        hint: What it adds where the dates follow no calendar.
+
+    Raises:
+        ValueError: If the dates follow no calendar, or something is missing and may
+            not be.
+    """
+    check_gaps(gaps)
+    calendar = require_calendar(table.dates, source, hint)
+    after = insert_missing(table, calendar, len(table))
+    told = tell_missing(table, after, len(after))
+    return after, calendar, judged(told, gaps, source)
+
+
+def judged(told: str | None, gaps: str, source: str) -> str | None:
+    """Return the warning that `gaps` asks for, or raise the ValueError."""
+    if told is None or gaps == 'fill':
+        return None
+    if gaps == 'raise':
+        raise ValueError(
+            f"{source}: {told}: gaps='fill' takes them as missing, which is never "
+            'scored, and repeats the value before them in the look-back'
+        )
+    return (
+        f'{source}: {told}. They count as missing: never scored, and in a look-back '
+        "the value before them is repeated. gaps='fill' says that this is meant, "
+        "gaps='raise' refuses them"
+    )
+
+
+def check_gaps(gaps: str) -> None:
+    """Raise ValueError unless it is something to do about gaps."""
+    if gaps not in GAPS:
+        raise ValueError(
+            f'gaps must be one of {", ".join(map(repr, GAPS))}, got {gaps!r}'
+        )

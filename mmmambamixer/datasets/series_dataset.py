@@ -4,7 +4,9 @@ Letters in shapes: n rows, m variates in, m' variates out (targets), t look-back
 h horizon, f future covariates, s static features.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +19,9 @@ from torch.utils.data import Dataset
 from ..registry import DATASETS
 from .borders import split_borders
 from .covariates import future_covariates, seconds, static_features
-from .gaps import fill_forward
+from .gaps import check_gaps, fill_forward, without_gaps
 from .scaling import Standardiser
-from .table import SeriesTable, read_table
+from .table import IRREGULAR, SeriesTable, read_table
 
 SPLITS = ('train', 'val', 'test')
 FEATURES = ('M', 'S', 'MS')
@@ -32,7 +34,8 @@ class SeriesDataset(Dataset):
     A window is a look-back of t rows and a horizon of h rows. The look-back of the
     first window of val and test lies in the part before; no horizon does. Values are
     scaled by mean and deviation of the train rows. A missing value is filled forward in
-    the look-back and never scored.
+    the look-back and never scored; a row that the calendar of the table has and the
+    table lacks is inserted as missing, before the borders are counted.
 
     An item is a dict: `past` `(t, m)` and `future` `(h, m')` float32; `observed`
     `(h, m')` bool, only where some are not to be scored; `known` `(m, h, f)` and
@@ -53,7 +56,9 @@ class SeriesDataset(Dataset):
         missing_values: Numbers that stand for a missing value. They stay in look-backs
             and scaling, as published results have it, and are not scored in training.
         layout: 'wide' or 'long' file.
-        irregular: Take rows as they stand, where a date comes twice.
+        irregular: Take rows as they stand, where a date comes twice or the dates
+            follow no calendar.
+        gaps: Where rows or values are missing: 'warn', 'fill' (say nothing) or 'raise'.
         long: Names of the columns of a long file: `dict(id=..., time=..., value=...)`.
 
     Raises:
@@ -79,11 +84,13 @@ class SeriesDataset(Dataset):
         missing_values: Sequence[float] = (),
         layout: str = 'wide',
         irregular: bool = False,
+        gaps: str = 'warn',
         long: Mapping[str, str] | None = None,
     ) -> None:
         for name, value in dict(look_back=look_back, horizon=horizon).items():
-            if not isinstance(value, int) or value < 1:
+            if not isinstance(value, Integral) or value < 1:
                 raise ValueError(f'{name} is an integer from 1, got {value!r}')
+        check_gaps(gaps)
         if split not in SPLITS:
             raise ValueError(f"split is 'train', 'val' or 'test', got {split!r}")
         if (path is None) == (table is None):
@@ -93,18 +100,25 @@ class SeriesDataset(Dataset):
         if table is None:
             table = read_table(path, layout=layout, irregular=irregular, **(long or {}))
         self.source = 'the table' if path is None else str(path)
-        self.look_back, self.horizon, self.split = look_back, horizon, split
+        self.look_back, self.horizon, self.split = int(look_back), int(horizon), split
         self.features = features
         self.table, self.targets = chosen(table, features, target)
+        self.calendar = None
+        if not (irregular or self.table.irregular):
+            self.table, self.calendar, told = without_gaps(
+                self.table, gaps, self.source, IRREGULAR
+            )
+            if told:
+                print_log(told, logger='current', level=logging.WARNING)
         self.first, self.end, train = self._rows(borders)
 
         values = self.table.values
         self.scaling = Standardiser.fit(values[:train], self.table.variates)
         scaled = fill_forward(self.scaling.transform(values), start=0.0)
         self.values = torch.from_numpy(self._part(scaled).astype(np.float32))
-        self.future = self.values
+        self.outcomes = self.values
         if self.targets != list(range(len(self.table.variates))):
-            self.future = self.values[:, self.targets].contiguous()
+            self.outcomes = self.values[:, self.targets].contiguous()
 
         sentinels = self._part(np.isin(values, list(missing_values)))
         missing = self._part(np.isnan(values))
@@ -155,7 +169,11 @@ class SeriesDataset(Dataset):
         if future is None:
             return None, {}
         covariates = future_covariates(
-            future, self.table.dates, self.table.variates, self.table.step
+            future,
+            self.table.dates,
+            self.table.variates,
+            self.table.step,
+            optional=self.table.empty_rows(),
         )
         scaling = covariates.scaling(train)
         part = self._part(covariates.scaled(scaling)).astype(np.float32)
@@ -170,7 +188,7 @@ class SeriesDataset(Dataset):
             raise IndexError(f'there are {len(self)} windows, got index {index}')
         begin = index % len(self)
         now, end = begin + self.look_back, begin + self.look_back + self.horizon
-        item = dict(past=self.values[begin:now], future=self.future[now:end])
+        item = dict(past=self.values[begin:now], future=self.outcomes[now:end])
         if self.observed is not None:
             item['observed'] = self.observed[now:end]
         if self.known is not None:
@@ -178,14 +196,6 @@ class SeriesDataset(Dataset):
         if self.static is not None:
             item['static'] = self.static
         return item
-
-    def time_of(self, index: int) -> tuple[NDArray, NDArray]:
-        """Return the dates of look-back and horizon of a window, `(t,)` and `(h,)`."""
-        if not 0 <= index < len(self):
-            raise IndexError(f'there are {len(self)} windows, got index {index}')
-        begin = self.first + index
-        now, end = begin + self.look_back, begin + self.look_back + self.horizon
-        return self.table.dates[begin:now], self.table.dates[now:end]
 
     def fit_rows(self) -> dict[str, NDArray]:
         """Return what a closed form is fitted to: the rows of all windows at once.
@@ -206,9 +216,16 @@ class SeriesDataset(Dataset):
             horizon=self.horizon,
             step=seconds(self.table.step),
             features=self.features,
+            **({} if self.calendar is None else dict(calendar=self.calendar.state())),
             **self._known_meta,
-            **(dict(static=list(self.static_names)) if self.static_names else {}),
+            **self._static_meta(),
         )
+
+    def _static_meta(self) -> dict:
+        if self.static is None:
+            return {}
+        names = list(self.static_names)
+        return dict(static=names, static_values=self.static.tolist())
 
 
 def chosen(

@@ -3,20 +3,23 @@
 Letters in shapes: n rows, m variates.
 """
 
-import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..messages import did_you_mean
+from ..messages import did_you_mean, few
+from .dates import parsed_dates
+from .extras import load_pandas
 
 SUFFIXES = ('.csv', '.csv.gz', '.parquet')
 LAYOUTS = ('wide', 'long')
 DATE = 'date'
 """Name of the time column of a wide table, wherever it stands."""
+IRREGULAR = '; `irregular=True` takes rows as they stand'
+"""Hint for those that have this option."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,11 +30,16 @@ class SeriesTable:
         values: In their own units, NaN where one is missing, `(n, m)` float64.
         dates: `(n,)` datetime64[ns].
         variates: The m names, in the order of the table.
+        irregular: Whether the rows are taken as they stand, by no calendar.
     """
 
     values: NDArray
     dates: NDArray
     variates: tuple[str, ...]
+    irregular: bool = False
+
+    def __repr__(self) -> str:  # a config that holds a table is written as Python
+        return f'SeriesTable(rows={len(self)}, variates={len(self.variates)})'
 
     def __len__(self) -> int:
         return len(self.dates)
@@ -47,10 +55,15 @@ class SeriesTable:
             if name not in places:
                 raise ValueError(
                     f'the table has no variate {name!r}, only '
-                    f'{", ".join(self.variates)}{did_you_mean(name, places)}'
+                    f'{few(self.variates)}{did_you_mean(name, places)}'
                 )
         columns = [places[name] for name in variates]
-        return SeriesTable(self.values[:, columns], self.dates, tuple(variates))
+        values = self.values[:, columns]
+        return replace(self, values=values, variates=tuple(variates))
+
+    def empty_rows(self) -> NDArray:
+        """Return which rows hold no value, as inserted ones, `(n,)` bool."""
+        return np.isnan(self.values).all(axis=1)
 
     @property
     def step(self) -> np.timedelta64:
@@ -63,42 +76,6 @@ class SeriesTable:
             raise ValueError('the step of a table needs 2 rows, got 1')
         steps, counts = np.unique(np.diff(self.dates), return_counts=True)
         return steps[counts.argmax()]
-
-    def following_dates(self, count: int) -> NDArray:
-        """Return the dates of the next rows, `(count,)` datetime64[ns].
-
-        Months, quarters and other steps of the calendar are recognised by pandas from
-        the last rows; else the most frequent step goes on.
-        """
-        pandas = load_pandas()
-        recent = pandas.DatetimeIndex(self.dates[-1000:])
-        with warnings.catch_warnings():
-            # it will be an object instead of a string, which `date_range` takes too
-            warnings.simplefilter('ignore')
-            frequency = pandas.infer_freq(recent) if len(recent) > 2 else None
-        if frequency is None:
-            return self.dates[-1] + self.step * np.arange(1, count + 1)
-        following = pandas.date_range(recent[-1], periods=count + 1, freq=frequency)
-        return following[1:].to_numpy('datetime64[ns]')
-
-
-def load_pandas():
-    """Return the module pandas.
-
-    Raises:
-        ModuleNotFoundError: If it is not installed; the message names the extra.
-    """
-    try:
-        import pandas
-    except ModuleNotFoundError as error:
-        if error.name != 'pandas':
-            raise
-        raise ModuleNotFoundError(
-            'tables of time series are read with pandas: install '
-            '`mmmambamixer[forecast]`',
-            name='pandas',
-        ) from error
-    return pandas
 
 
 def read_table(
@@ -116,7 +93,8 @@ def read_table(
         path: The file. In a wide table the column `date`, or else the first one, is the
             time, and all others are variates, in the order of the file.
         layout: 'wide', or 'long': one row for each series and time.
-        irregular: Take a wide table's rows as they stand, where a date comes twice.
+        irregular: Take rows as they stand, where a date comes twice (in a wide table)
+            or the dates follow no calendar.
         id: Column of a long table that names the series.
         time: Its column of dates.
         value: Its column of values.
@@ -129,8 +107,10 @@ def read_table(
         raise ValueError(f"layout is 'wide' or 'long', got {layout!r}")
     frame = read_frame(path)
     if layout == 'wide':
-        return from_frame(frame, irregular=irregular, source=str(path))
-    return from_long(frame, id=id, time=time, value=value, source=str(path))
+        options = dict(irregular=irregular, hint=IRREGULAR)
+        return from_frame(frame, source=str(path), **options)
+    table = from_long(frame, id=id, time=time, value=value, source=str(path))
+    return replace(table, irregular=irregular)
 
 
 def read_frame(path: str | Path):
@@ -172,7 +152,7 @@ def read_frame(path: str | Path):
 
 
 def from_frame(
-    frame, *, irregular: bool = False, source: str = 'the frame'
+    frame, *, irregular: bool = False, source: str = 'the frame', hint: str = ''
 ) -> SeriesTable:
     """Return the table of a wide data frame.
 
@@ -181,33 +161,41 @@ def from_frame(
             column; all other columns are variates.
         irregular: Take the rows as they stand, where a date comes twice.
         source: What the error messages call it.
+        hint: What they add where a date comes twice.
 
     Raises:
         ValueError: As `read_table`.
     """
-    pandas = load_pandas()
     names = [str(name) for name in frame.columns]
     refuse_repeated(names, source)
-    if DATE in names:
-        place = names.index(DATE)
-        dates = frame.iloc[:, place]
-    elif isinstance(frame.index, pandas.DatetimeIndex):
-        place, dates = None, frame.index.to_series()
+    place = date_column(frame)
+    if place is None:
+        dates = frame.index.to_series()
+    elif not names:
+        raise ValueError(f'{source}: a table has columns, got none')
     else:
-        if not names:
-            raise ValueError(f'{source}: a table has columns, got none')
-        place, dates = 0, frame.iloc[:, 0]
+        dates = frame.iloc[:, place]
     columns = [column for column in range(len(names)) if column != place]
     if not columns:
         raise ValueError(f'{source}: a table has variates beside its dates, got none')
     if not len(frame):
         raise ValueError(f'{source}: a table has rows, got none')
     dates = parsed_dates(dates, source)
-    refuse_disorder(dates, irregular, source)
+    refuse_disorder(dates, irregular, source, hint)
     values = [numbers(frame.iloc[:, column], source) for column in columns]
-    return checked(
-        np.stack(values, axis=1), dates, [names[column] for column in columns], source
-    )
+    names = [names[column] for column in columns]
+    table = checked(np.stack(values, axis=1), dates, names, source)
+    return replace(table, irregular=irregular)
+
+
+def date_column(frame) -> int | None:
+    """Return the place of a wide frame's dates, or None if they are its index."""
+    pandas = load_pandas()
+    names = [str(name) for name in frame.columns]
+    if DATE in names:
+        return names.index(DATE)
+    dates = (pandas.DatetimeIndex, pandas.PeriodIndex)
+    return None if isinstance(frame.index, dates) else 0
 
 
 def from_long(
@@ -254,11 +242,16 @@ def from_long(
             f'{source}: a series has one row at a time, got two of '
             f'{frame[id].iloc[again]!r} at {dates[again]}'
         )
+    names = [str(name) for name in names]
+    if len(set(names)) < len(names):
+        name = next(n for place, n in enumerate(names) if n in names[:place])
+        raise ValueError(
+            f'{source}: column {id!r} has the number {name} and the text {name!r}: '
+            'give one type to all'
+        )
     wide = np.full(len(unique) * len(names), np.nan)
     wide[cells] = values
-    return checked(
-        wide.reshape(len(unique), len(names)), unique, [*map(str, names)], source
-    )
+    return checked(wide.reshape(len(unique), len(names)), unique, names, source)
 
 
 def require_column(name: str, columns, source: str) -> None:
@@ -270,7 +263,7 @@ def require_column(name: str, columns, source: str) -> None:
     if name not in columns:
         names = [str(column) for column in columns]
         raise ValueError(
-            f'{source}: there is no column {name!r}, only {", ".join(names)}'
+            f'{source}: there is no column {name!r}, only {few(names)}'
             f'{did_you_mean(name, names)}'
         )
 
@@ -284,55 +277,21 @@ def refuse_repeated(names: Sequence[str], source: str) -> None:
             raise ValueError(f'{source}: a column has a name, number {place + 1} none')
 
 
-def parsed_dates(column, source: str) -> NDArray:
-    """Return a column of dates as `(n,)` datetime64[ns].
-
-    Raises:
-        ValueError: If a row has no date, or one that pandas cannot parse.
-    """
-    pandas = load_pandas()
-    if pandas.api.types.is_numeric_dtype(column):
-        raise ValueError(
-            f'{source}: column {column.name!r} should hold dates such as 2020-01-31 '
-            f'23:00:00, got the number {column.iloc[0]}'
-        )
-    if column.isna().any():
-        row = int(column.isna().to_numpy().argmax()) + 1
-        raise ValueError(f'{source}: row {row} has no date')
-    try:
-        dates = pandas.to_datetime(column, errors='coerce')
-        if dates.isna().any():  # ISO dates, some with a time and some without
-            dates = pandas.to_datetime(column, errors='coerce', format='ISO8601')
-    except (ValueError, TypeError) as error:  # time zones that differ
-        raise ValueError(f'{source}: the dates cannot be read: {error}') from error
-    if dates.isna().any():
-        row = int(dates.isna().to_numpy().argmax())
-        raise ValueError(
-            f'{source}: row {row + 1} should hold a date such as 2020-01-31 23:00:00, '
-            f'got {column.iloc[row]!r}'
-        )
-    if dates.dt.tz is not None:
-        raise ValueError(
-            f'{source}: the dates are in the time zone {dates.dt.tz}: store them '
-            'without one, in UTC'
-        )
-    return dates.to_numpy('datetime64[ns]')
-
-
-def refuse_disorder(dates: NDArray, irregular: bool, source: str) -> None:
+def refuse_disorder(dates: NDArray, irregular: bool, source: str, hint: str) -> None:
     """Refuse dates that go back, and dates that come twice unless `irregular`."""
     steps = np.diff(dates).astype(np.int64)
     if (steps < 0).any():
         row = int((steps < 0).argmax()) + 1
         raise ValueError(
             f'{source}: dates ascend, got {dates[row]} in row {row + 1} after '
-            f'{dates[row - 1]}'
+            f'{dates[row - 1]}: sort the rows by date'
         )
     if (steps == 0).any() and not irregular:
         row = int((steps == 0).argmax()) + 1
         raise ValueError(
             f'{source}: a date has one row, got {dates[row]} in rows {row} and '
-            f'{row + 1}: `irregular=True` takes rows as they stand'
+            f'{row + 1}: keep one of them, and where the clock is set back give the '
+            f'dates their time zone{hint}'
         )
 
 

@@ -32,7 +32,8 @@ class ForecastMetric(BaseMetric):
         key: What of a sample is scored: 'forecast', or another branch of the model,
             such as 'line' or 'mixers' of a TSM2 with a linear path.
         quantiles: Levels of the quantiles that the model forecasts, ascending, between
-            0 and 1. Empty: point forecasts only.
+            0 and 1. Empty: point forecasts only. Quantiles that cross are sorted first,
+            as our forecasters sort theirs.
         collect_device: 'cpu' or 'gpu'.
         prefix: Before each name.
 
@@ -91,7 +92,7 @@ class ForecastMetric(BaseMetric):
                 f'the metric has {len(self.quantiles)} quantiles '
                 f'{self.quantiles}, the forecast {quantiles.shape[1]}'
             )
-        quantiles = quantiles.double()  # (b, q, h, m')
+        quantiles = quantiles.double().sort(1).values  # (b, q, h, m')
         levels = quantiles.new_tensor(self.quantiles)[:, None, None]
         error = target[:, None] - quantiles
         pinball = torch.maximum(levels * error, (levels - 1) * error).mean(1)

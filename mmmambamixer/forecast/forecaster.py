@@ -1,19 +1,22 @@
 """Train, forecast, test and save a TSM2 on data frames."""
 
-import shutil
+import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from numbers import Integral, Real
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from .. import patches  # noqa: F401  safe checkpoints
 from ..datasets import SeriesTable, future_covariates, static_features
-from ..datasets.table import DATE, load_pandas
+from ..datasets.covariates import static_table
+from ..datasets.extras import load_pandas
+from ..datasets.gaps import check_gaps, without_gaps
 from ..engine.config import load_config
 from ..engine.launch import prepare
-from .frames import LONG
-from .layout import Layout
+from ..undisturbed import undisturbed
+from .layout import LONG, Layout, read_layout
 from .progress import ProgressHook
 from .recipe import forecasting_config, training_config
 from .trained import TrainedForecaster, errors, sources_of
@@ -23,17 +26,21 @@ CONFIG, WEIGHTS = 'config.py', 'model.pth'
 
 
 class SeriesForecaster:
-    """TSM2 with the recipe of our configs, on pandas frames, wide or long.
+    """TSM2 with the recipe of our configs, on data frames, wide or long.
 
         forecaster = SeriesForecaster(look_back=168, horizon=24)
         forecast = forecaster.fit(frame).predict()
 
     A wide frame has a column a variate and its dates in `date`, in the index or in the
-    first column; a long one has the columns `unique_id`, `ds` and `y`. Forecasts come
-    in the layout, and in the units, of the frame.
+    first column; a long one has the columns `unique_id`, `ds` and `y`, its rows in any
+    order. It may be of pandas, polars or pyarrow. Forecasts come in the layout, the
+    types and the units of the frame, and go on by its calendar: hours, business days,
+    opening hours, days of the month, month ends and so on.
+
+    Dates with a time zone are taken in UTC, those with one time of the day as local.
 
     Args:
-        look_back: Rows before a forecast.
+        look_back: Rows before a forecast. The patches of the model are no longer.
         horizon: Rows of a forecast.
         quantiles: Levels to forecast, ascending, with 0.5; None is a point forecast.
         epochs: At most so many; training stops when validation gets no better.
@@ -44,6 +51,9 @@ class SeriesForecaster:
         static: Features of the variates, likewise.
         model: Arguments of `TSM2` that differ from our configs.
         long: Names of the columns of a long frame, `dict(id=..., time=..., value=...)`.
+        gaps: Where rows or values are missing, or a series ends before the others:
+            'warn', 'fill' (say nothing) or 'raise'. They count as missing: never
+            scored, and in a look-back the value before them is repeated.
         seed: Of all random numbers.
         progress: Show a bar while training.
 
@@ -65,6 +75,7 @@ class SeriesForecaster:
         static: str | Mapping | None = None,
         model: Mapping | None = None,
         long: Mapping[str, str] | None = None,
+        gaps: str = 'warn',
         seed: int = 0,
         progress: bool = True,
     ) -> None:
@@ -75,36 +86,53 @@ class SeriesForecaster:
             max_windows=max_windows,
             batch_size=batch_size,
         )
-        for name, value in numbers.items():
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(f'{name} must be an integer from 1, got {value!r}')
-        if not 0 < val_fraction < 1:
+        check_whole(**numbers)
+        if not isinstance(val_fraction, Real) or not 0 < val_fraction < 1:
             raise ValueError(
-                f'val_fraction must be between 0 and 1, got {val_fraction}'
+                f'val_fraction must be between 0 and 1, got {val_fraction!r}'
             )
-        self.settings = dict(
+        check_gaps(gaps)
+        patch_len = (model or {}).get('patch_len', 1)
+        if look_back < patch_len:
+            raise ValueError(
+                f'look_back={look_back} is shorter than the patches of the model, '
+                f'patch_len={patch_len}'
+            )
+        settings = dict(
             **numbers,
-            quantiles=None if quantiles is None else list(quantiles),
+            quantiles=quantiles,
             val_fraction=val_fraction,
-            future=None if future is None else list(future),
+            future=future,
             static=static,
-            model=None if model is None else dict(model),
+            model=model,
             long={**LONG, **(long or {})},
+            gaps=gaps,
             seed=seed,
             progress=progress,
         )
+        self.settings = plain(settings)
         self._trained = self._layout = self._table = None
-        self._config = self._folder = None
+        self._config = self._weights = None
 
+    @undisturbed()
     def fit(self, frame) -> 'SeriesForecaster':
         """Train on a frame, and return the forecaster.
 
         Raises:
             ValueError: If there are too few rows, or the frame is no table of series.
         """
-        layout = Layout.of(frame, self.settings['long'])
-        self._fit(layout.table(frame), layout)
+        layout, table = self._read(frame)
+        layout.labels(layout.names, self.settings['quantiles'] or ())
+        self._fit(table, layout)
         return self
+
+    def _read(self, frame) -> tuple[Layout, SeriesTable]:
+        """Return the layout of a frame, and its table with a row at every date."""
+        layout, table = read_layout(frame, self.settings['long'])
+        table, _, warning = without_gaps(table, self.settings['gaps'], 'the frame')
+        if warning:
+            warnings.warn(warning, stacklevel=4)
+        return layout, table
 
     def _fit(self, table: SeriesTable, layout: Layout) -> None:
         settings = self.settings
@@ -118,39 +146,46 @@ class SeriesForecaster:
                 f'look-back with its horizon, {needed}; the others validate and need '
                 f'{settings["horizon"] + 1}'
             )
-        folder = TemporaryDirectory(prefix='mmmambamixer_')
-        path = f'{folder.name}/series.parquet'
-        write_table(table, path)
-        config = training_config(
-            settings=settings,
-            path=path,
-            borders=(train, rows - 1, rows),
-            variates=len(table.variates),
-            covariates=self._covariates(table),
-            work_dir=folder.name,
-        )
-        runner = prepare(config, 'train')
-        if settings['progress']:
-            runner.register_hook(ProgressHook())
-        runner.train()
-        [best] = Path(folder.name).glob('best_*.pth')
-        shutil.move(best, f'{folder.name}/{WEIGHTS}')
-        self._folder, self._table, self._layout = folder, table, layout
-        self._config = forecasting_config(config, settings)
-        weights = f'{folder.name}/{WEIGHTS}'
-        self._trained = TrainedForecaster.load(self._config, weights, 'cpu')
+        self._keep_static(table)
+        with TemporaryDirectory(prefix='mmmambamixer_') as folder:
+            config = training_config(
+                settings=settings,
+                table=table,
+                borders=(train, rows - 1, rows),
+                covariates=self._covariates(table),
+                work_dir=folder,
+            )
+            runner = prepare(config, 'train')
+            if settings['progress']:
+                runner.register_hook(ProgressHook())
+            runner.train()
+            [best] = Path(folder).glob('best_*.pth')
+            self._config = forecasting_config(config, settings)
+            self._trained = TrainedForecaster.load(self._config, str(best), 'cpu')
+            self._weights = best.read_bytes()
+        self._trained.name = 'the forecaster'
+        self._table, self._layout = table, layout
+
+    def _keep_static(self, table: SeriesTable) -> None:
+        """Put the features of a file into the settings, which are saved."""
+        static = self.settings['static']
+        if isinstance(static, Mapping) and 'path' in static:
+            values, names = static_table(variates=table.variates, **static)
+            rows = dict(zip(table.variates, values.tolist(), strict=True))
+            self.settings['static'] = dict(values=rows, columns=list(names))
 
     def _covariates(self, table: SeriesTable) -> tuple[int, int]:
         """Return how many future covariates and static features there are."""
         future, static = self.settings['future'], self.settings['static']
         known = features = ()
         if future is not None:
-            args = (table.dates, table.variates, table.step)
+            args = (table.dates[:1], table.variates, table.step)
             known = future_covariates(future, *args).names
         if static is not None:
             _, features = static_features(static, table.variates)
         return len(known), len(features)
 
+    @undisturbed()
     def predict(self, frame=None, *, future: str | None = None):
         """Forecast what comes after the last row.
 
@@ -164,16 +199,17 @@ class SeriesForecaster:
             ValueError: If the frame does not fit, or nothing was trained.
         """
         trained = self._require_trained()
-        table, layout = self._table, self._layout
+        table, layout, gaps = self._table, self._layout, 'fill'
         if frame is not None:
-            layout = Layout.of(frame, self.settings['long'])
-            table = layout.table(frame)
+            layout, table = read_layout(frame, self.settings['long'])
+            gaps = None
         if table is None:
             raise ValueError('a forecaster that was loaded needs a frame to predict')
-        table = trained.accept(table, trained.look_back, 'the frame')
-        sources = list(sources_of(trained.future, future))
+        table = trained.accept(table, trained.look_back, 'the frame', gaps)
+        sources = list(sources_of(trained.future, future, '`future`'))
         return layout.frame(trained.forecast(table, future=sources)[0])
 
+    @undisturbed()
     def backtest(
         self,
         frame,
@@ -202,11 +238,9 @@ class SeriesForecaster:
         """
         horizon = self.settings['horizon']
         stride = horizon if stride is None else stride
-        for name, value in dict(windows=windows, stride=stride).items():
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(f'{name} must be an integer from 1, got {value!r}')
-        layout = Layout.of(frame, self.settings['long'])
-        table = layout.table(frame)
+        check_whole(windows=windows, stride=stride)
+        layout, table = self._read(frame)
+        layout.labels(layout.names, self.settings['quantiles'] or (), cutoff=True)
         ends = [len(table) - horizon - stride * i for i in reversed(range(windows))]
         if ends[0] < 1:
             raise ValueError(
@@ -219,18 +253,20 @@ class SeriesForecaster:
                 copy = SeriesForecaster(**self.settings)
                 copy._fit(first_rows(table, end), layout)
             trained = copy._trained
-            table = trained.accept(table, trained.look_back + len(table) - end, 'frame')
+            rows = trained.look_back + len(table) - end
+            table = trained.accept(table, rows, 'the frame', 'fill')
             [forecast] = trained.forecast(table, [end])
             cutoff = table.dates[end - 1]
-            part = layout.frame(forecast)
-            part.insert(0, 'cutoff', cutoff)
-            forecasts.append(part)
+            forecasts.append(layout.pandas_frame(forecast, cutoff))
             found = errors(trained, table, end, forecast.values)
             scores.append(dict(cutoff=cutoff, **found))
         pandas = load_pandas()
         joined = pandas.concat(forecasts, ignore_index=not layout.index)
-        return joined, pandas.DataFrame(scores)
+        scores = pandas.DataFrame(scores)
+        scores['cutoff'] = layout.dates(scores['cutoff'].to_numpy('datetime64[ns]'))
+        return layout.frames.native(joined), layout.frames.native(scores)
 
+    @undisturbed()
     def save(self, folder: str | Path) -> None:
         """Write weights and config into a folder.
 
@@ -240,10 +276,11 @@ class SeriesForecaster:
         self._require_trained()
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        shutil.copy(Path(self._weights_folder()) / WEIGHTS, folder / WEIGHTS)
+        (folder / WEIGHTS).write_bytes(self._weights)
         self._config.dump(str(folder / CONFIG))
 
     @classmethod
+    @undisturbed()
     def load(cls, folder: str | Path, *, device: str = 'cpu') -> 'SeriesForecaster':
         """Return a forecaster that was saved; its weights can bring no code.
 
@@ -255,11 +292,8 @@ class SeriesForecaster:
         config = load_config(folder / CONFIG)
         found = cls(**config.forecaster.to_dict())
         found._trained = TrainedForecaster.load(config, str(folder / WEIGHTS), device)
-        found._config, found._folder = config, str(folder)
+        found._config, found._weights = config, (folder / WEIGHTS).read_bytes()
         return found
-
-    def _weights_folder(self) -> str:
-        return getattr(self._folder, 'name', self._folder)
 
     def _require_trained(self) -> TrainedForecaster:
         if self._trained is None:
@@ -269,14 +303,22 @@ class SeriesForecaster:
 
 def first_rows(table: SeriesTable, count: int) -> SeriesTable:
     """Return a table of the first rows."""
-    return SeriesTable(table.values[:count], table.dates[:count], table.variates)
+    return replace(table, values=table.values[:count], dates=table.dates[:count])
 
 
-def write_table(table: SeriesTable, path: str) -> None:
-    """Write a table as Parquet, dates first."""
-    pandas = load_pandas()
-    frame = pandas.DataFrame(np.asarray(table.values), columns=list(table.variates))
-    if DATE in table.variates:
-        raise ValueError(f'a variate is not called {DATE!r}, which is the dates')
-    frame.insert(0, DATE, table.dates)
-    frame.to_parquet(path, index=False)
+def check_whole(**numbers) -> None:
+    """Raise ValueError unless all are integers from 1, of Python or NumPy."""
+    for name, value in numbers.items():
+        if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
+            raise ValueError(f'{name} must be an integer from 1, got {value!r}')
+
+
+def plain(value):
+    """Return settings as plain data, which a config file can hold."""
+    if isinstance(value, Mapping):
+        return {plain(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (np.ndarray, np.generic)):
+        return value.tolist()
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value

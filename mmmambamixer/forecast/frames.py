@@ -1,56 +1,68 @@
-"""Forecasts as data frames, wide or long."""
+"""Data frames that are not of pandas: to pandas and back by narwhals."""
 
-from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
-from ..datasets.table import DATE, load_pandas
-from .trained import Forecast
-
-LONG = dict(id='unique_id', time='ds', value='y')
-"""Columns of a long frame, unless it says others."""
+from ..datasets.extras import load_pandas
 
 
-def frame_of(
-    forecast: Forecast,
-    layout: str,
-    *,
-    date: str = DATE,
-    long: Mapping[str, str] | None = None,
-):
-    """Return a forecast as a pandas frame.
-
-    Wide: the date and a column a variate, with quantiles also `NAME q0.1`. Long: name,
-    date and value in rows, with quantiles also columns `q0.1`.
+@dataclass(frozen=True, eq=False)
+class Frames:
+    """A kind of data frame.
 
     Args:
-        forecast: Of h rows.
-        layout: 'wide' or 'long'.
-        date: Name of the date column of a wide frame.
-        long: Names of the columns of a long frame.
+        like: A narwhals frame of this kind; None is pandas.
     """
-    pandas = load_pandas()
-    if layout == 'wide':
-        columns = {date: forecast.dates}
-        for place, name in enumerate(forecast.variates):
-            columns[name] = forecast.values[:, place]
-            for level, values in quantiles_of(forecast):
-                columns[f'{name} q{level:g}'] = values[:, place]
-        return pandas.DataFrame(columns)
-    names = {**LONG, **(long or {})}
-    frames = []
-    for place, name in enumerate(forecast.variates):
-        columns = {
-            names['id']: name,
-            names['time']: forecast.dates,
-            names['value']: forecast.values[:, place],
-        }
-        for level, values in quantiles_of(forecast):
-            columns[f'q{level:g}'] = values[:, place]
-        frames.append(pandas.DataFrame(columns))
-    return pandas.concat(frames, ignore_index=True)
 
+    like: Any = None
 
-def quantiles_of(forecast: Forecast) -> list[tuple]:
-    """Return levels with their values `(h, m')`."""
-    if forecast.quantiles is None:
-        return []
-    return list(zip(forecast.levels, forecast.quantiles, strict=True))
+    @classmethod
+    def of(cls, frame) -> tuple['Frames', Any]:
+        """Return the kind of a frame, and the frame as one of pandas.
+
+        Raises:
+            ModuleNotFoundError: If it is of another kind and narwhals is not installed.
+            ValueError: If it is no data frame.
+        """
+        if isinstance(frame, load_pandas().DataFrame):
+            return cls(), frame
+        kind = f'{type(frame).__module__}.{type(frame).__qualname__}'
+        try:
+            import narwhals
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError(
+                f'a {kind} is read with narwhals: install `mmmambamixer[forecast]`, or '
+                'give a pandas.DataFrame',
+                name='narwhals',
+            ) from error
+        try:
+            like = narwhals.from_native(frame, eager_only=True)
+        except TypeError as error:
+            lazy = hasattr(frame, 'collect')
+            raise ValueError(
+                f'series come in a data frame of pandas or polars, or in a table of '
+                f'pyarrow, got {kind}' + (': call its collect()' if lazy else '')
+            ) from error
+        return cls(like), like.to_pandas()
+
+    def native(self, frame):
+        """Return a pandas frame as one of this kind.
+
+        Columns that the user's frame has too get its types.
+        """
+        if self.like is None:
+            return frame
+        import narwhals
+
+        kind = self.like.implementation
+        found = narwhals.from_dict(
+            {name: column.to_list() for name, column in frame.items()}, backend=kind
+        )
+        casts = [
+            narwhals.col(name).cast(self.like.schema[name])
+            for name in found.columns
+            if name in self.like.columns
+            and found.schema[name] != self.like.schema[name]
+            and not self.like.schema[name].is_numeric()
+        ]
+        return found.with_columns(*casts).to_native()

@@ -1,58 +1,162 @@
 """The layout of a user's data frame, so that forecasts come back in it."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ..datasets import SeriesTable, from_frame, from_long
-from ..datasets.table import DATE, load_pandas
-from .frames import LONG, frame_of
+from ..datasets.extras import load_pandas
+from ..datasets.table import DATE, date_column
+from ..messages import few
+from .dates import date_form
+from .frames import Frames
 from .trained import Forecast
 
+LONG = dict(id='unique_id', time='ds', value='y')
+"""Columns of a long frame, unless it says others."""
+CUTOFF = 'cutoff'
+"""Column of the last known date in a backtest."""
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class Layout:
-    """How series stand in a frame.
+    """How series stand in a frame, wide or long.
 
     Args:
-        kind: 'wide', a column a variate, or 'long', a row for each series and date.
-        date: Name of the date column of a wide frame, or of its index.
+        long: Names of the columns of a long frame: id, time, value; None if it is wide.
+        names: What the frame calls the variates: labels of columns, or a Series of ids.
+        date: Label of the date column, or name of the index.
         index: Whether the dates are the index.
-        long: Names of the columns of a long frame: id, time, value.
+        dates: Gives dates the form that they have in the frame.
+        frames: The kind of data frame.
     """
 
-    kind: str
-    date: str = DATE
-    index: bool = False
-    long: Mapping[str, str] = field(default_factory=lambda: dict(LONG))
-
-    @classmethod
-    def of(cls, frame, long: Mapping[str, str]) -> 'Layout':
-        """Return the layout of a frame: long if it has the three columns of that.
-
-        Raises:
-            ValueError: If it is no data frame.
-        """
-        pandas = load_pandas()
-        if not isinstance(frame, pandas.DataFrame):
-            raise ValueError(
-                f'series come in a pandas.DataFrame, got {type(frame).__name__}'
-            )
-        names = list(frame.columns)
-        if set(long.values()) <= set(names):
-            return cls('long', long=dict(long))
-        if DATE in names:
-            return cls('wide')
-        if isinstance(frame.index, pandas.DatetimeIndex):
-            return cls('wide', date=frame.index.name or DATE, index=True)
-        return cls('wide', date=names[0] if names else DATE)
-
-    def table(self, frame) -> SeriesTable:
-        """Return the table of a frame; see `from_frame` and `from_long`."""
-        if self.kind == 'long':
-            return from_long(frame, **self.long)
-        return from_frame(frame)
+    long: Mapping[str, str] | None
+    names: Sequence
+    date: object
+    index: bool
+    dates: Callable[[NDArray], object]
+    frames: Frames
 
     def frame(self, forecast: Forecast):
-        """Return a forecast as a frame of this layout."""
-        frame = frame_of(forecast, self.kind, date=self.date, long=self.long)
-        return frame.set_index(self.date) if self.index else frame
+        """Return a forecast as a frame of this layout; see `pandas_frame`."""
+        return self.frames.native(self.pandas_frame(forecast))
+
+    def pandas_frame(self, forecast: Forecast, cutoff=None):
+        """Return a forecast as a pandas frame, the variates in the order of the frame.
+
+        Wide: the date and a column a variate, with quantiles also `NAME q0.1`. Long:
+        id, date and value in rows, with quantiles also columns `q0.1`.
+
+        Args:
+            forecast: Of h rows and any of the variates.
+            cutoff: Last known date; None leaves its column out.
+        """
+        known = {name: place for place, name in enumerate(forecast.variates)}
+        chosen = [n for n, name in enumerate(self.names) if str(name) in known]
+        places = [known[str(self.names[n])] for n in chosen]
+        levels = forecast.levels if forecast.quantiles is not None else ()
+        labels = self.labels([self.names[n] for n in chosen], levels, cutoff)
+        layers = [forecast.values, *(forecast.quantiles if levels else ())]
+        rows, index = len(forecast.dates), None
+        if self.long is not None:
+            ids = self.names.iloc[np.repeat(chosen, rows)].reset_index(drop=True)
+            dates = self.dates(np.tile(forecast.dates, len(places)))
+            columns = [ids, dates, *(layer[:, places].T.ravel() for layer in layers)]
+            rows *= len(places)
+        else:
+            dates = self.dates(forecast.dates)
+            columns = [layer[:, place] for place in places for layer in layers]
+            if self.index:
+                index = load_pandas().Index(dates, name=self.date)
+            else:
+                columns.insert(0, dates)
+        if cutoff is not None:
+            columns.insert(0, self.dates(np.repeat(cutoff, rows)))
+        frame = load_pandas().DataFrame(dict(enumerate(columns)), index=index)
+        return frame.set_axis(labels, axis=1)
+
+    def labels(self, names: Sequence, levels: Sequence[float], cutoff=None) -> list:
+        """Return the labels of the columns of a forecast.
+
+        Raises:
+            ValueError: If two would be the same.
+        """
+        ends = [f'q{level:g}' for level in levels]
+        if self.long is None:
+            found = [] if self.index else [self.date]
+            for name in names:
+                found += [name, *(f'{name} {end}' for end in ends)]
+        else:
+            found = [*self.long.values(), *ends]
+        if cutoff is not None:
+            found.insert(0, CUTOFF)
+        twice = [
+            label for label, count in Counter(map(str, found)).items() if count > 1
+        ]
+        if twice:
+            raise ValueError(
+                f'two columns of the forecast would be called {twice[0]!r}: a forecast '
+                "has columns for the date and for quantiles (such as 'NAME q0.1'), a "
+                f'backtest one called {CUTOFF!r}; rename the variate, or the column'
+            )
+        return found
+
+
+def guess(frame, long: Mapping[str, str]) -> str:
+    """Return 'long' if a frame has the three columns of that, else 'wide'.
+
+    Raises:
+        ValueError: If one of the three is its index.
+    """
+    found = {*long.values()} & {*frame.columns}
+    lacking = {*long.values()} - found
+    if len(found) == 2 and lacking <= {*frame.index.names}:
+        raise ValueError(
+            f'{lacking.pop()!r} is a column of a long frame, and here the index: call '
+            'reset_index()'
+        )
+    numeric = load_pandas().api.types.is_numeric_dtype
+    if lacking or (DATE in frame.columns and numeric(frame[long['time']])):
+        return 'wide'
+    return 'long'
+
+
+def read_layout(
+    frame, long: Mapping[str, str], *, kind: str | None = None, **options
+) -> tuple[Layout, SeriesTable]:
+    """Return the layout of a data frame, and its table.
+
+    Args:
+        frame: Of pandas, or of what narwhals reads (polars, pyarrow); left as it is.
+        long: Names of the columns of a long frame: id, time, value.
+        kind: 'wide' or 'long', instead of a guess.
+        **options: Of `from_frame`.
+
+    Raises:
+        ValueError: If it is no data frame, or no table of series.
+    """
+    frames, frame = Frames.of(frame)
+    if frame.columns.nlevels > 1:
+        raise ValueError(
+            'the columns of a frame have one name each, got a MultiIndex of '
+            f'{few(frame.columns)}'
+        )
+    if (kind or guess(frame, long)) == 'long':
+        source = options.get('source', 'the frame')
+        table = from_long(frame, **long, source=source)
+        ids = frame[long['id']].drop_duplicates().reset_index(drop=True)
+        form = date_form(frame[long['time']])
+        return Layout(dict(long), ids, long['time'], False, form, frames), table
+    table = from_frame(frame, **options)
+    place = date_column(frame)
+    if place is None:
+        date, column, names = frame.index.name, frame.index.to_series(), frame.columns
+    else:
+        date, column = frame.columns[place], frame.iloc[:, place]
+        names = frame.columns.delete(place)
+    layout = Layout(None, list(names), date, place is None, date_form(column), frames)
+    return layout, table

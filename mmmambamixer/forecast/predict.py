@@ -4,9 +4,9 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from ..datasets import read_table
+from ..datasets.table import read_frame
 from ..datasets.time_features import whole
-from .frames import frame_of
+from .layout import LONG, read_layout
 from .plot import draw_forecast
 from .trained import TrainedForecaster, errors, sources_of
 
@@ -38,7 +38,8 @@ def write(
         ValueError: If table, covariates or checkpoint do not fit.
     """
     trained = TrainedForecaster.load(config, checkpoint, device)
-    table = read_table(source, layout=layout, irregular=trained.irregular)
+    options = dict(irregular=trained.irregular, source=str(source))
+    layout, table = read_layout(read_frame(source), LONG, kind=layout, **options)
     held = trained.horizon if hold_out else 0
     table = trained.accept(table, trained.look_back + held, str(source))
     end = len(table) - held
@@ -61,7 +62,7 @@ def write(
         ]
     out.mkdir(parents=True, exist_ok=True)
     csv, picture = out / 'forecast.csv', out / 'predictions.png'
-    frame_of(forecast, layout).to_csv(csv, index=False)
+    layout.frame(forecast).to_csv(csv, index=layout.index)
     look_back = trained.look_back
     draw_forecast(forecast, table, end, picture, look_back=look_back, title=title)
     return [*lines, f'forecast: {csv}', f'picture: {picture}']

@@ -1,11 +1,14 @@
 """The config of a forecaster that is trained from Python."""
 
 from collections.abc import Mapping
+from multiprocessing import get_start_method
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 from mmengine.config import Config
+
+from ..datasets import SeriesTable
 
 PACKAGE = Path(__file__).parents[1]
 BASE = PACKAGE / '.mim/configs/_base_/tsm2/tsm2.py'
@@ -27,9 +30,8 @@ def base_config() -> Config:
 def training_config(
     *,
     settings: Mapping[str, Any],
-    path: str,
+    table: SeriesTable,
     borders: tuple[int, int, int],
-    variates: int,
     covariates: tuple[int, int],
     work_dir: str,
 ) -> Config:
@@ -37,19 +39,21 @@ def training_config(
 
     Args:
         settings: Arguments of `SeriesForecaster`.
-        path: Table to train on.
+        table: To train on, with a row at every date.
         borders: Ends of the train, val and test rows.
-        variates: Variates of the table.
         covariates: Numbers of future covariates and of static features.
         work_dir: Folder of its checkpoints.
     """
     config = base_config()
     sizes = dict(look_back=settings['look_back'], horizon=settings['horizon'])
-    dataset = dict(sizes, path=path, borders=borders)
+    dataset = dict(sizes, table=table, borders=borders, gaps='fill')
     for name in ('future', 'static'):
         if settings[name] is not None:
             dataset[name] = settings[name]
+    variates = len(table.variates)
     changes = dict(variates=variates, quantiles=settings['quantiles'], **sizes)
+    for name in ('patch_len', 'stride'):
+        changes[name] = min(config.model[name], settings['look_back'])
     future, static = covariates
     if future:
         changes.update(future_covariates=future, sign_flip=False)
@@ -58,7 +62,9 @@ def training_config(
     config.model.update(changes)
     config.model.update(settings['model'] or {})
     for part in ('train', 'val', 'test'):
-        config[f'{part}_dataloader'].dataset.update(dataset)
+        windows = config[f'{part}_dataloader'].dataset
+        windows.pop('path', None)  # the table takes its place
+        windows.update(dataset)
     loader = config.train_dataloader
     loader.batch_size = settings['batch_size']
     loader.sampler.max_windows = settings['max_windows']
@@ -67,6 +73,7 @@ def training_config(
     schedule(config, settings['epochs'], -(-windows // settings['batch_size']))
     score(config, settings['quantiles'])
     config.randomness = dict(seed=settings['seed'])
+    config.env_cfg = dict(mp_cfg=dict(mp_start_method=get_start_method()))
     config.work_dir, config.log_level = work_dir, 'ERROR'
     config.experiment_name = f'forecast_{uuid4().hex}'  # no two runs share their logs
     return config
@@ -93,7 +100,11 @@ def score(config: Config, quantiles: list[float] | None) -> None:
     config.val_evaluator = metrics
     config.default_hooks.checkpoint.save_best = best
     stop = dict(monitor=best, rule='less', min_delta=0.0, patience=3)
-    hooks = [dict(type='EarlyStoppingHook', **stop)]
+    # signals are the affair of the program that calls this
+    hooks = [
+        dict(type='InterruptionHook', signals=()),
+        dict(type='EarlyStoppingHook', **stop),
+    ]
     if best == 'blend/mse':
         hooks = [dict(type='FitLinearPathHook'), dict(type='FitBlendHook'), *hooks]
     config.custom_hooks = hooks
@@ -111,6 +122,7 @@ def forecasting_config(config: Config, settings: Mapping[str, Any]) -> Config:
         for key, value in config.test_dataloader.dataset.to_dict().items()
         if key in ('type', 'look_back', 'horizon', 'future', 'static')
     }
+    dataset['gaps'] = settings['gaps']
     return Config(
         dict(
             custom_imports=config.custom_imports.to_dict(),

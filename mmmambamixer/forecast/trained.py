@@ -4,6 +4,7 @@ Letters in shapes: n rows, m variates in, m' variates out, t look-back, h horizo
 q quantiles, f future covariates, s static features.
 """
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,21 +15,24 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..datasets import (
+    Calendar,
     SeriesTable,
     Standardiser,
+    calendar_of,
     fill_forward,
     future_covariates,
     static_features,
 )
+from ..datasets.calendar import calendar_from, tell_time
+from ..datasets.gaps import insert_missing, judged, tell_missing
 from ..engine.build import build_model, load_weights
 from ..engine.device import check_device
+from ..messages import few
 from ..preflight.series import check_trained_on, expect
 
 BATCH_SIZE = 64
-CALENDAR_STEP = np.timedelta64(28, 'D')
-"""Steps from here on may be months, quarters or years, which are not all as long."""
 UNEVEN = 0.12
-"""By how much those differ from each other, as a part of the step."""
+"""By how much steps of months and years differ from each other."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +60,7 @@ class TrainedForecaster:
     Args:
         model: A forecaster.
         meta: `dataset_meta` of its checkpoint.
-        dataset: Config of a dataset, for `future`, `static` and `irregular`.
+        dataset: Config of a dataset, for `future`, `static`, `irregular`, `gaps`.
         name: What error messages call the checkpoint.
 
     Raises:
@@ -83,6 +87,10 @@ class TrainedForecaster:
             expect(key, wanted, getattr(model, key), name, '')
         self.scaling = Standardiser.from_state(meta)
         self.irregular = bool(dataset.get('irregular'))
+        self.gaps = dataset.get('gaps', 'warn')
+        self.calendar = None
+        if meta.get('calendar'):  # checkpoints of 0.1 have none
+            self.calendar = calendar_from(meta['calendar'])
         self.future, self.static = dataset.get('future'), dataset.get('static')
         for key, option in (('known', 'future'), ('static', 'static')):
             if bool(meta.get(key)) != bool(dataset.get(option)):
@@ -110,54 +118,82 @@ class TrainedForecaster:
             name=path,
         )
 
-    def accept(self, table: SeriesTable, rows: int, source: str) -> SeriesTable:
-        """Return a table with the variates of the model.
+    def accept(
+        self, table: SeriesTable, rows: int, source: str, gaps: str | None = None
+    ) -> SeriesTable:
+        """Return a table with the variates of the model, and rows at all dates.
 
         Args:
-            table: Any.
+            table: Any; its variates may stand in another order.
             rows: Rows at its end that are used.
             source: What the error messages call it.
+            gaps: What to do where some are missing; None is as the dataset has it.
 
         Raises:
-            ValueError: If variates, their order, step or count of rows do not fit.
+            ValueError: If variates, calendar or count of rows do not fit.
         """
-        if self.meta.get('features') == 'S' and self.variates[0] in table.variates:
-            table = table.select(self.variates)
+        names = self.variates
+        if self.meta.get('features') == 'S' or {*names} == {*table.variates}:
+            table = table.select(names)
         check_trained_on(self.meta, dict(variates=table.variates), self.name)
+        if not self.irregular and len(table) > 1:
+            before, calendar = table, self.calendar_of(table, rows, source)
+            table = insert_missing(table, calendar, rows)
+            told = tell_missing(before, table, rows)
+            if warning := judged(told, gaps or self.gaps, source):
+                warnings.warn(warning, stacklevel=4)
         if len(table) < rows:
+            more = rows - self.look_back
             raise ValueError(
                 f'{source} has {len(table)} rows, needed are {rows}: a look-back of '
-                f'{self.look_back}'
-                + (
-                    f' and {rows - self.look_back} more'
-                    if rows > self.look_back
-                    else ''
-                )
+                f'{self.look_back}' + (f' and {more} more' if more else '')
             )
-        self.refuse_gaps(table, rows, source)
-        return table
-
-    def refuse_gaps(self, table: SeriesTable, rows: int, source: str) -> None:
-        """Raise ValueError if dates skip, or a variate is missing in a look-back."""
         for place, name in enumerate(table.variates):
             if np.isnan(table.values[-rows:, place][: self.look_back]).all():
                 raise ValueError(
                     f'{source}: {name!r} has no value in the look-back, the '
                     f'{self.look_back} rows before the forecast'
                 )
-        step = np.timedelta64(round(self.meta['step'] * 1e9), 'ns')
-        if self.irregular:
-            return
-        steps = np.diff(table.dates[-rows:])
-        uneven = UNEVEN if step >= CALENDAR_STEP else 0
-        wrong = np.abs(steps - step) > uneven * step
-        if wrong.any():
-            row = int(wrong.argmax())
-            dates = table.dates[-rows:]
-            raise ValueError(
-                f'{source}: rows are {tell_time(step)} apart, as in training, got '
-                f'{dates[row + 1]} after {dates[row]} ({tell_time(steps[row])})'
-            )
+        return table
+
+    def calendar_of(self, table: SeriesTable, rows: int, source: str) -> Calendar:
+        """Return the calendar of a table: that of the training, or one that is like it.
+
+        Args:
+            table: Any.
+            rows: Rows at its end that matter.
+            source: What the error message calls it.
+
+        Raises:
+            ValueError: If it is another one, or most of its dates are missing.
+        """
+        dates = table.dates[-rows:]
+        if self.calendar is not None:
+            known = self.calendar.between(*dates[[0, -1]])
+            if len(known) <= 1.5 * len(dates) and np.isin(dates, known).all():
+                return self.calendar
+        found = calendar_of(table.dates)
+        trained = np.timedelta64(round(self.meta['step'] * 1e9), 'ns')
+        if self.calendar is None:  # a checkpoint of 0.1
+            step = table.step
+            uneven = UNEVEN if trained >= np.timedelta64(28, 'D') else 0
+            if found is not None and abs(step - trained) <= uneven * trained:
+                return found
+            usual = f'rows one {tell_time(int(trained.astype(int)))} after the other'
+        else:
+            if found is not None and self.calendar.like(found):
+                return found
+            usual = str(self.calendar)
+        got = 'dates without a calendar' if found is None else str(found)
+        raise ValueError(f'{source} has {got}, {self.name} was trained on {usual}')
+
+    def following(self, table: SeriesTable, count: int) -> NDArray:
+        """Return the dates after a table from `accept`, `(count,)`."""
+        if self.irregular or len(table) < 2:
+            step = np.timedelta64(round(self.meta['step'] * 1e9), 'ns')
+            return table.dates[-1] + step * np.arange(1, count + 1)
+        calendar = self.calendar_of(table, self.look_back, 'the table')
+        return calendar.after(table.dates[-1], count)
 
     def forecast(
         self,
@@ -182,8 +218,9 @@ class TrainedForecaster:
         dates = table.dates
         beyond = max(ends) + self.horizon - len(table)
         if beyond > 0:
-            dates = np.concatenate([dates, table.following_dates(beyond)])
-        known = self.known(dates, min(ends), future)
+            dates = np.concatenate([dates, self.following(table, beyond)])
+        empty = np.concatenate([table.empty_rows(), np.zeros(max(beyond, 0), bool)])
+        known = self.known(dates, min(ends), future, empty)
         static = self.static_tensor()
         found = []
         for begin in range(0, len(ends), BATCH_SIZE):
@@ -228,14 +265,16 @@ class TrainedForecaster:
         )
 
     def known(
-        self, dates: NDArray, first: int, future: Sequence | None
+        self, dates: NDArray, first: int, future: Sequence | None, empty: NDArray
     ) -> Tensor | None:
         """Return the covariates known from a row on, `(m, n, f)`, or None."""
         if not self.meta.get('known'):
             return None
         step = np.timedelta64(round(self.meta['step'] * 1e9), 'ns')
         sources = list(self.future) if future is None else list(future)
-        covariates = future_covariates(sources, dates[first:], self.variates, step)
+        covariates = future_covariates(
+            sources, dates[first:], self.variates, step, optional=empty[first:]
+        )
         if list(covariates.names) != list(self.meta['known']):
             raise ValueError(
                 f'{self.name} was trained with the future covariates '
@@ -248,7 +287,10 @@ class TrainedForecaster:
         """Return the features of the variates, `(m, s)`, or None."""
         if not self.meta.get('static'):
             return None
-        values, _ = static_features(self.static, self.variates)
+        values = self.meta.get('static_values')
+        if values is None:  # a checkpoint of 0.1
+            values, _ = static_features(self.static, self.variates)
+        values = np.asarray(values)
         return torch.from_numpy(values.astype(np.float32))
 
 
@@ -282,20 +324,15 @@ def errors(
     )
 
 
-def tell_time(step: np.timedelta64) -> str:
-    """Return a step in the largest unit that it is whole in, or in seconds."""
-    for unit, name in (('D', 'days'), ('h', 'hours'), ('m', 'minutes')):
-        if step % np.timedelta64(1, unit) == np.timedelta64(0):
-            return f'{step // np.timedelta64(1, unit)} {name}'
-    return f'{step / np.timedelta64(1, "s"):g} seconds'
-
-
-def sources_of(future: Sequence | None, path: str | None) -> Iterator:
+def sources_of(
+    future: Sequence | None, path: str | None, option: str = '--future FILE'
+) -> Iterator:
     """Yield the sources of future covariates, tables among them read from a file.
 
     Args:
         future: As the config has them.
         path: The file that holds them now, or None.
+        option: How a file is given, for the message.
 
     Raises:
         ValueError: If a table is needed and none is given, or the other way round.
@@ -304,10 +341,12 @@ def sources_of(future: Sequence | None, path: str | None) -> Iterator:
     if tables and path is None:
         columns = [name for table in tables for name in table['columns']]
         raise ValueError(
-            f'the model takes {", ".join(columns)}, known in advance: --future FILE '
-            'gives them at the dates of the forecast'
+            f'the model takes {few(columns)}, known in advance: {option} gives them at '
+            'the dates of the forecast'
         )
     if path is not None and not tables:
-        raise ValueError('--future is for covariates from a table, the model has none')
+        raise ValueError(
+            f'{option} is for covariates from a table, and the model has none'
+        )
     for source in future or ():
         yield {**source, 'path': path} if isinstance(source, Mapping) else source

@@ -7,7 +7,7 @@ import torch
 from mmengine.registry import DATASETS as ROOT_DATASETS
 from torch.utils.data import DataLoader
 
-from mmmambamixer.datasets import SeriesDataset, from_frame
+from mmmambamixer.datasets import SeriesDataset, SeriesTable, from_frame
 from mmmambamixer.registry import DATASETS
 
 ROWS, LOOK_BACK, HORIZON = 60, 6, 4
@@ -46,14 +46,8 @@ def test_every_window_of_a_part(split, begin, windows):
         future = scaled[first + LOOK_BACK : first + LOOK_BACK + HORIZON]
         np.testing.assert_allclose(item['past'], past, rtol=1e-6, atol=1e-6)
         np.testing.assert_allclose(item['future'], future, rtol=1e-6, atol=1e-6)
-        before, after = data.time_of(index)
-        np.testing.assert_array_equal(before, series.dates[first : first + LOOK_BACK])
-        assert after[0] == series.dates[first + LOOK_BACK]
-        assert len(after) == HORIZON
     with pytest.raises(IndexError, match=f'there are {windows} windows'):
         data[windows]
-    with pytest.raises(IndexError, match=f'there are {windows} windows'):
-        data.time_of(windows)
 
 
 def test_windows_are_views():
@@ -97,6 +91,28 @@ def test_gaps_are_filled_forward_and_never_scored():
     assert 'observed' not in dataset('test', series)[0]
 
 
+def test_rows_that_the_calendar_has_are_inserted(tmp_path):
+    whole = table(gaps=[(20, 0), (20, 1), (20, 2)])
+    kept = np.arange(ROWS) != 20
+    part = SeriesTable(whole.values[kept], whole.dates[kept], whole.variates)
+    known = pd.DataFrame(dict(date=part.dates, price=np.arange(59.0)))
+    known.to_csv(tmp_path / 'price.csv', index=False)
+    future = ['hour', dict(path=tmp_path / 'price.csv', columns=['price'])]
+    data = dataset(series=part, future=future)  # the price of row 20 is not known
+    torch.testing.assert_close(data.values, dataset(series=whole).values)
+    assert not data[14]['observed'][0].any()
+    known = data[14]['known'][0]
+    assert known[0, 1] == data[13]['known'][0, 0, 1], 'the price before'
+    assert float(known[0, 0]) == pytest.approx(20 / 23 - 0.5)
+    with pytest.raises(ValueError, match='1 of 60 rows are missing'):
+        dataset(series=part, gaps='raise')
+    assert len(dataset(series=part, irregular=True).table) == 59
+    dates = whole.dates.copy()
+    dates[30:] += np.timedelta64(7, 'm')
+    with pytest.raises(ValueError, match=r'no calendar.*`irregular=True` takes rows'):
+        dataset(series=SeriesTable(whole.values, dates, whole.variates))
+
+
 def test_sentinels_stay_but_are_not_trained_on():
     series = table(sentinels=[(10, 1), (33, 0)])
     options = dict(series=series, missing_values=(-9999,))
@@ -130,6 +146,7 @@ def test_covariates_of_the_horizon_and_of_the_variates(tmp_path):
     assert meta['known'] == ['hour', 'price']
     assert np.shape(meta['known_scaling']['mean']) == (3, 2)
     assert meta['static'] == ['is x', 'is y', 'is z']
+    assert meta['static_values'] == np.eye(3).tolist()
 
 
 def test_a_batch_has_a_first_axis_of_windows():

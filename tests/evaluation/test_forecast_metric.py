@@ -66,6 +66,18 @@ def test_errors_are_those_of_all_elements(forecasts):
     assert set(evaluated(samples(forecasts))) == names
 
 
+@pytest.mark.parametrize('seed', range(5))
+def test_quantiles_that_cross_are_sorted(forecasts, seed):
+    random = torch.Generator().manual_seed(seed)
+    order = torch.randperm(3, generator=random)
+    crossed = forecasts | dict(quantiles=forecasts['quantiles'][:, order])
+    found, wanted = (
+        evaluated(samples(tensors), quantiles=LEVELS)
+        for tensors in (crossed, forecasts)
+    )
+    assert found == wanted
+
+
 def test_the_batch_size_changes_nothing(forecasts):
     windows = samples(forecasts)
     wanted = evaluated(windows, 1, quantiles=LEVELS)

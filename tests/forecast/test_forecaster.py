@@ -1,11 +1,15 @@
 """`SeriesForecaster`: fit, predict, backtest, save and load on data frames."""
 
+import os
+import tempfile
+import warnings
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from mmmambamixer.forecast import SeriesForecaster
-from mmmambamixer.forecast.trained import sources_of
 
 ROWS, HORIZON = 260, 6
 SMALL = dict(
@@ -34,14 +38,23 @@ def make_long(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 @pytest.fixture(scope='module')
-def fitted() -> SeriesForecaster:
-    options = dict(quantiles=[0.1, 0.5, 0.9], future=['hour'], static='one_hot')
-    return SeriesForecaster(**SMALL, **options).fit(make_frame())
+def fitted(tmp_path_factory) -> SeriesForecaster:
+    """A forecaster whose static features come from a file that is gone afterwards."""
+    path = tmp_path_factory.mktemp('static') / 'static.csv'
+    pd.DataFrame(dict(unique_id=['b', 'a'], size=[2.5, 1])).to_csv(path, index=False)
+    options = dict(
+        quantiles=np.array([0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95]),
+        future=['hour'],
+        static=dict(path=path, columns=['size']),
+    )
+    found = SeriesForecaster(**SMALL, **options).fit(make_frame())
+    path.unlink()
+    return found
 
 
 def test_a_forecast_follows_in_the_units_of_the_frame(fitted):
     forecast = fitted.predict()
-    assert list(forecast.columns)[:4] == ['date', 'a', 'a q0.1', 'a q0.5']
+    assert list(forecast.columns)[:4] == ['date', 'a', 'a q0.05', 'a q0.1']
     last = make_frame()['date'].iloc[-1]
     wanted = pd.date_range(last, periods=HORIZON + 1, freq='h')[1:]
     assert list(forecast['date']) == list(wanted)
@@ -56,24 +69,106 @@ def test_forecasts_come_in_the_layout_of_the_frame(fitted):
     assert isinstance(indexed.index, pd.DatetimeIndex)
     np.testing.assert_array_equal(indexed['b'], wide['b'])
     long = fitted.predict(make_long(frame))
-    assert list(long.columns) == ['unique_id', 'ds', 'y', 'q0.1', 'q0.5', 'q0.9']
+    assert list(long.columns)[:5] == ['unique_id', 'ds', 'y', 'q0.05', 'q0.1']
     np.testing.assert_array_equal(long['y'][HORIZON:], wide['b'])
 
 
-def test_a_saved_forecaster_forecasts_the_same(fitted, tmp_path):
-    fitted.save(tmp_path / 'saved')
-    loaded = SeriesForecaster.load(tmp_path / 'saved')
-    pd.testing.assert_frame_equal(loaded.predict(make_frame()), fitted.predict())
+def test_quantiles_ascend(fitted):
+    """From noise too, of which those of the heads cross."""
+    random = np.random.default_rng(1)
+    crossing = 0
+    for scale in (1, 3, 10, 30):
+        frame = make_frame()
+        frame[['a', 'b']] += scale * random.standard_t(2, (ROWS, 2))
+        for end in range(60, ROWS, 40):
+            forecast = fitted.predict(frame[:end])
+            for name in 'ab':
+                columns = [f'{name} q{q:g}' for q in fitted.settings['quantiles']]
+                steps = np.diff(forecast[columns], axis=1)
+                assert (steps >= 0).all()
+                crossing += (steps == 0).sum()
+                assert (forecast[name] == forecast[f'{name} q0.5']).all()
+    assert crossing < 10, 'they are sorted, not levelled'
+
+
+def test_a_saved_forecaster_is_whole(fitted, tmp_path, monkeypatch):
+    fitted.save(tmp_path / 'saved/deep')
+    (tmp_path / 'saved/deep').rename(tmp_path / 'moved')
+    monkeypatch.chdir(tmp_path)
+    loaded = SeriesForecaster.load('moved')
+    wanted = fitted.predict()
+    pd.testing.assert_frame_equal(loaded.predict(make_frame()), wanted)
     assert loaded.settings == fitted.settings
+    assert str(tmp_path.parent) not in Path('moved/config.py').read_text()
     with pytest.raises(ValueError, match='needs a frame'):
         loaded.predict()
+    loaded.save('again')
+    again = SeriesForecaster.load('again')
+    pd.testing.assert_frame_equal(again.predict(make_frame()), wanted)
+    assert len(again.backtest(make_frame(), windows=1)[1]) == 1, 'trained anew'
     with pytest.raises(FileNotFoundError, match='no config'):
         SeriesForecaster.load(tmp_path)
+
+
+def test_training_leaves_no_files(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    temporary = tmp_path / 'temporary'
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, 'tempdir', str(temporary))
+    frame = make_frame()
+    before = frame.copy()
+    with warnings.catch_warnings():
+        warnings.simplefilter('error', UserWarning)
+        SeriesForecaster(**SMALL).fit(frame).predict(frame)
+    assert os.listdir(temporary) == [] and os.listdir(tmp_path) == ['temporary']
+    pd.testing.assert_frame_equal(frame, before)
+
+
+def test_gaps_are_told(fitted):
+    """Rows that are missing, a series that ends early: by choice filled or refused."""
+    frame = make_frame()
+    gap = frame.drop(index=range(100, 130))
+    short = make_long(frame)
+    short = short[~((short['unique_id'] == 'b') & (short['ds'] > '2021-03-11'))]
+    for given, told in (
+        (gap, 'the frame: 30 of 260 rows are missing, the first at 2021-03-05T04'),
+        (short, "the frame: 'b' has no value in 19 of 260 rows, the last one at 2021"),
+    ):
+        with pytest.raises(ValueError, match=f"{told}.*gaps='fill'"):
+            SeriesForecaster(**SMALL, gaps='raise').fit(given)
+    with pytest.warns(UserWarning, match=told):
+        SeriesForecaster(**SMALL).fit(short)
+    with warnings.catch_warnings():
+        warnings.simplefilter('error', UserWarning)
+        fitted.predict(gap)  # not in the look-back
+    with pytest.warns(UserWarning, match="'b' has no value in 19 of 24 rows"):
+        fitted.predict(short)
+
+
+def test_sizes_of_numpy_and_a_short_look_back():
+    sizes = dict(look_back=np.int64(5), horizon=np.int32(2), max_windows=np.uint8(9))
+    small = {**SMALL, **sizes, 'model': dict(d_model=np.int64(4), d_state=2)}
+    forecast = SeriesForecaster(**small).fit(make_frame()).predict()
+    assert len(forecast) == 2 and np.isfinite(forecast[['a', 'b']]).all(axis=None)
 
 
 def test_one_seed_gives_one_forecast(fitted):
     again = SeriesForecaster(**fitted.settings).fit(make_frame())
     pd.testing.assert_frame_equal(again.predict(), fitted.predict())
+
+
+def test_a_backtest_keeps_types():
+    frame = make_long(make_frame())
+    frame['unique_id'] = frame['unique_id'].map(dict(a=10, b=7))
+    frame['ds'] = frame['ds'].dt.tz_localize('UTC')
+    forecasts, scores = SeriesForecaster(**SMALL).backtest(frame, windows=2)
+    assert list(forecasts.columns) == ['cutoff', 'unique_id', 'ds', 'y']
+    assert list(forecasts['unique_id'][::HORIZON]) == [10, 7, 10, 7]
+    for column in ('cutoff', 'ds'):
+        assert forecasts[column].dtype == frame['ds'].dtype
+    assert list(scores['cutoff']) == list(forecasts['cutoff'][:: 2 * HORIZON])
+    merged = frame.merge(forecasts, on=['unique_id', 'ds'])
+    assert len(merged) == 4 * HORIZON
 
 
 def test_a_backtest_does_not_see_what_it_forecasts():
@@ -102,7 +197,35 @@ def test_a_backtest_does_not_see_what_it_forecasts():
             'val_fraction',
         ),
         (lambda f: SeriesForecaster(**SMALL).predict(), 'nothing was trained'),
-        (lambda f: SeriesForecaster(**SMALL).fit([1, 2]), 'pandas.DataFrame'),
+        (lambda f: SeriesForecaster(look_back=True, horizon=3), 'look_back must be'),
+        (lambda f: SeriesForecaster(look_back=9.5, horizon=3), 'look_back must be'),
+        (
+            lambda f: SeriesForecaster(look_back=9, horizon=3, gaps='drop'),
+            'gaps must be one of',
+        ),
+        (
+            lambda f: SeriesForecaster(look_back=5, horizon=3, model=SMALL['model']),
+            'look_back=5 is shorter than the patches of the model, patch_len=6',
+        ),
+        (lambda f: SeriesForecaster(**SMALL).fit([1, 2]), 'got builtins.list'),
+        (
+            lambda f: SeriesForecaster(**SMALL, quantiles=[0.5]).fit(
+                f.rename(columns=dict(b='a q0.5'))
+            ),
+            "two columns of the forecast would be called 'a q0.5'",
+        ),
+        (
+            lambda f: SeriesForecaster(**SMALL).backtest(
+                f.rename(columns=dict(b='cutoff'))
+            ),
+            "would be called 'cutoff'",
+        ),
+        (
+            lambda f: SeriesForecaster(**SMALL).fit(
+                f.assign(date=f['date'] + pd.to_timedelta(f.index**2, 's'))
+            ),
+            'the dates follow no calendar',
+        ),
         (lambda f: SeriesForecaster(**SMALL).fit(f[:30]), '30 rows are too few'),
         (lambda f: SeriesForecaster(**SMALL).fit(f[::-1]), 'dates ascend'),
         (lambda f: SeriesForecaster(**SMALL).backtest(f, windows=0), 'windows must be'),
@@ -118,17 +241,10 @@ def test_errors_are_one_sentence(call, told):
 def test_predict_refuses_another_frame(fitted):
     frame = make_frame()
     for wrong, told in (
-        (frame[['date', 'b', 'a']], 'at place 0'),
+        (frame.rename(columns=dict(b='c')), 'lacks b and also has c'),
+        (frame[::2], 'has a row every 2 hours, the forecaster was trained on a row'),
         (frame[['date', 'a']], 'the table lacks b'),
         (frame[:10], 'has 10 rows'),
     ):
         with pytest.raises(ValueError, match=told):
             fitted.predict(wrong)
-
-
-def test_covariates_of_a_table_are_given_for_the_horizon():
-    table = dict(path='train.csv', columns=['wind'])
-    with pytest.raises(ValueError, match='wind, known in advance'):
-        list(sources_of(['hour', table], None))
-    found = list(sources_of(['hour', table], 'new.csv'))
-    assert found == ['hour', dict(path='new.csv', columns=['wind'])]

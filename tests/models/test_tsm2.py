@@ -5,6 +5,7 @@ import torch
 from mmengine.registry import MODELS
 
 from mmmambamixer import TSM2
+from mmmambamixer.models.forecasters.losses import pinball_loss
 from mmmambamixer.models.layers.series_mixers import SeriesMixers
 from mmmambamixer.models.layers.weighted_average import WeightedAverage
 
@@ -168,6 +169,40 @@ class TestLinearPath:
         torch.testing.assert_close(widths['forecast'], widths['mixers'])
         middle = (branches['line'] + branches['mixers'])[1] / 2
         torch.testing.assert_close(branches['forecast'][1], middle)
+
+
+class TestCrossingQuantiles:
+    """Heads of random weights cross; what is forecast does not."""
+
+    @pytest.mark.parametrize('seed', range(20))
+    def test_forecasts_ascend(self, seed):
+        torch.manual_seed(seed)
+        levels = sorted({0.5, *torch.rand(5).tolist()})
+        path = dict(maps='shared') if seed % 2 else None
+        model = make(quantiles=levels, linear_path=path, targets=[2, 0])
+        x, future = past(), torch.randn(2, 24, 2)
+        raw = model.branches(x, None, None)['forecast'][..., [2, 0]]
+        assert (raw.diff(dim=0) < 0).any()
+        forecast = model(x)
+        torch.testing.assert_close(forecast, raw.sort(0).values)
+        for window, sample in enumerate(model(x, future, mode='predict')):
+            assert torch.equal(sample['quantiles'], forecast[:, window])
+            assert torch.equal(sample['forecast'], forecast[levels.index(0.5), window])
+        # which the reference shows: sorting brings no quantile farther off
+        loss, sorted_loss = (
+            pinball_loss(model.levels, q, future, None) for q in (raw, forecast)
+        )
+        assert sorted_loss <= loss
+
+    def test_the_loss_is_that_of_the_heads(self):
+        model, x, future = (
+            make(quantiles=[0.1, 0.5, 0.9]),
+            past(),
+            torch.randn(2, 24, 3),
+        )
+        raw = model.branches(x, None, None)['forecast']
+        loss = model(x, future, mode='loss')['loss']
+        torch.testing.assert_close(loss, pinball_loss(model.levels, raw, future, None))
 
 
 class TestAuxiliary:

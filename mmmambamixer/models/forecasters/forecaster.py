@@ -1,6 +1,7 @@
 """What every forecaster is to MMEngine: losses, forecasts, or plain tensors."""
 
 from collections.abc import Sequence
+from numbers import Integral
 
 import torch
 from mmengine.model import BaseModel
@@ -14,6 +15,10 @@ class Forecaster(BaseModel):
 
     A subclass implements `branches`. Series are scaled as the dataset has it.
 
+    Forecast quantiles ascend: those of one step are sorted, which brings them no
+    farther from the true ones, and the point forecast is the median then. The loss is
+    that of each level by itself.
+
     Args:
         look_back: Steps before the forecast, t.
         horizon: Steps of the forecast, h.
@@ -26,6 +31,9 @@ class Forecaster(BaseModel):
 
     Raises:
         ValueError: If an argument or a batch does not fit; the message names both.
+
+    Reference: Chernozhukov, Fernandez-Val and Galichon, "Quantile and probability
+    curves without crossing", Econometrica 78, 2010: the sorting.
     """
 
     def __init__(
@@ -42,7 +50,7 @@ class Forecaster(BaseModel):
         super().__init__(init_cfg=init_cfg)
         for name in ('look_back', 'horizon', 'variates'):
             value = locals()[name]
-            if not isinstance(value, int) or value < 1:
+            if not isinstance(value, Integral) or value < 1:
                 raise ValueError(f'{name} must be at least 1, got {value!r}')
         if loss not in POINT_LOSSES:
             kinds = ', '.join(map(repr, POINT_LOSSES))
@@ -88,7 +96,8 @@ class Forecaster(BaseModel):
             mode: 'tensor', 'loss' or 'predict'.
 
         Returns:
-            'tensor': `(b, h, m')`, with quantiles `(q, b, h, m')`. 'loss': `loss`.
+            'tensor': `(b, h, m')`, with quantiles `(q, b, h, m')`, ascending. 'loss':
+            `loss`.
             'predict': for each window `forecast` `(h, m')` and, as given and had,
             `target`, `observed`, `quantiles` `(q, h, m')` and the branches.
         """
@@ -100,14 +109,16 @@ class Forecaster(BaseModel):
         branches = self.branches(past, known, static)
         if self.targets is not None:
             branches = {k: v[..., self.targets] for k, v in branches.items()}
-        if mode == 'tensor':
-            forecast = branches['forecast']
-            return forecast if self.quantiles else forecast[0]
         if mode == 'loss':
             forecast = branches.get('trained', branches['forecast'])
             if self.quantiles:
                 return dict(loss=pinball_loss(self.levels, forecast, future, observed))
             return dict(loss=point_loss(self.loss_kind, forecast[0], future, observed))
+        if self.quantiles:
+            branches['forecast'] = branches['forecast'].sort(dim=0).values
+        if mode == 'tensor':
+            forecast = branches['forecast']
+            return forecast if self.quantiles else forecast[0]
         if mode == 'predict':
             return self.samples(branches, future, observed)
         raise ValueError(f"mode must be 'tensor', 'loss' or 'predict', got {mode!r}")

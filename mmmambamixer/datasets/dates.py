@@ -1,0 +1,135 @@
+"""Dates of tables as they are written, to datetime64[ns]."""
+
+import re
+import warnings
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .calendar import calendar_of
+from .extras import load_pandas
+
+YEARS = (1678, 2261)
+"""What datetime64[ns] can hold as a whole."""
+ORDERS = (dict(dayfirst=False), dict(dayfirst=True), dict(yearfirst=True))
+NUMBERED = re.compile(r'\s*\d{1,2}[-/. ]\d{1,2}[-/. ]\d{2}')
+"""A date without a name of the month and without the year at its begin."""
+
+
+def parsed_dates(column, source: str) -> NDArray:
+    """Return a column of dates as `(n,)` datetime64[ns].
+
+    Raises:
+        ValueError: If a row has no date, or one that pandas cannot parse.
+    """
+    pandas = load_pandas()
+    if pandas.api.types.is_numeric_dtype(column):
+        raise ValueError(
+            f'{source}: column {column.name!r} should hold dates such as 2020-01-31 '
+            f'23:00:00, got the number {column.iloc[0]}'
+        )
+    if column.isna().any():
+        row = int(column.isna().to_numpy().argmax()) + 1
+        raise ValueError(f'{source}: row {row} has no date')
+    if isinstance(column.dtype, pandas.CategoricalDtype):
+        column = column.astype(column.cat.categories.dtype)
+    if isinstance(column.dtype, pandas.PeriodDtype):
+        column = column.dt.to_timestamp()
+    try:
+        dates = read_dates(column, source)
+    except (ValueError, TypeError) as error:  # time zones that differ
+        if str(error).startswith(source):
+            raise
+        raise ValueError(f'{source}: the dates cannot be read: {error}') from error
+    if dates.isna().any():
+        row = int(dates.isna().to_numpy().argmax())
+        raise ValueError(
+            f'{source}: row {row + 1} should hold a date such as 2020-01-31 23:00:00, '
+            f'got {column.iloc[row]!r}'
+        )
+    beyond = ~dates.dt.year.between(*YEARS)
+    if beyond.any():
+        row = int(beyond.to_numpy().argmax())
+        raise ValueError(
+            f'{source}: row {row + 1} has the date {column.iloc[row]}: the dates of a '
+            f'table lie in the years {YEARS[0]} to {YEARS[1]}'
+        )
+    return without_zone(dates).to_numpy('datetime64[ns]', copy=True)
+
+
+def read_dates(column, source: str):
+    """Return a column as pandas dates, NaT where it holds something else.
+
+    Raises:
+        ValueError: If it is open which number is the day and which the month.
+    """
+    pandas = load_pandas()
+    text = pandas.api.types.is_string_dtype(column)
+    if text and NUMBERED.match(column.iloc[0]):
+        return read_numbered(column, source)
+    dates = pandas.to_datetime(column, errors='coerce')
+    if dates.isna().any():  # ISO dates, some with a time and some without
+        dates = pandas.to_datetime(column, errors='coerce', format='ISO8601')
+    return dates
+
+
+def read_numbered(column, source: str):
+    """Return dates such as 31.01.2020 in the one order that makes dates of all rows.
+
+    Of several orders it is the only one in which the dates ascend, or else the one in
+    which they follow the simplest calendar.
+
+    Raises:
+        ValueError: If that leaves more than one.
+    """
+    pandas = load_pandas()
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # that a day comes first
+        orders = [pandas.to_datetime(column, errors='coerce', **o) for o in ORDERS]
+    different = []
+    for dates in orders:
+        if not dates.isna().any() and not any(dates.equals(d) for d in different):
+            different.append(dates)
+    for wrong in (lambda dates: not dates.is_monotonic_increasing, irregularity):
+        if len(different) > 1:
+            marks = list(map(wrong, different))
+            pairs = zip(different, marks, strict=True)
+            different = [dates for dates, mark in pairs if mark == min(marks)]
+    if len(different) > 1:
+        row = int((different[0] != different[1]).to_numpy().argmax())
+        first, second = (dates.iloc[row].date() for dates in different[:2])
+        raise ValueError(
+            f'{source}: row {row + 1} has the date {column.iloc[row]!r}, which is '
+            f'{first} or {second}, and no row tells which: write dates as 2020-01-31'
+        )
+    return different[0] if different else min(orders, key=lambda d: d.isna().sum())
+
+
+def irregularity(dates) -> float:
+    """Return in how many places of a period dates come; infinity if they have gaps."""
+    found = np.unique(dates.to_numpy('datetime64[ns]'))
+    calendar = calendar_of(found) if len(found) > 1 else None
+    if calendar is None or len(calendar.between(*found[[0, -1]])) > len(found):
+        return np.inf
+    return calendar.count
+
+
+def without_zone(dates):
+    """Return dates in UTC, or in local time where all have one time of the day.
+
+    Clocks that change do not move daily rows in local time, nor hourly ones in UTC.
+
+    Args:
+        dates: A Series of pandas dates; without a time zone they stay as they are.
+    """
+    if dates.dt.tz is None:
+        return dates
+    if not is_daily(dates):
+        dates = dates.dt.tz_convert('UTC')
+    return dates.dt.tz_localize(None)
+
+
+def is_daily(dates) -> bool:
+    """Return whether dates of a time zone all have one time of the day."""
+    local = dates.dt.tz_localize(None)
+    return (local - local.dt.normalize()).nunique() == 1

@@ -1,0 +1,111 @@
+"""How dates are written, and what they are read as."""
+
+import datetime
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mmmambamixer.datasets.dates import parsed_dates
+
+DAYS = pd.date_range('2020-01-28', periods=40)
+HOURS = pd.date_range('2021-10-30', periods=60, freq='h')
+MONTHS = pd.date_range('2020-01-01', periods=40, freq='MS')
+
+
+def read(values) -> np.ndarray:
+    return parsed_dates(pd.Series(values, name='date'), 'a.csv')
+
+
+WRITTEN = {
+    'iso': (DAYS, '%Y-%m-%d'),
+    'iso with T': (HOURS, '%Y-%m-%dT%H:%M:%S'),
+    'compact': (HOURS, '%Y%m%dT%H%M%S'),
+    'year first': (HOURS, '%Y/%m/%d %H:%M'),
+    'weather stations': (DAYS, '%d.%m.%Y %H:%M:%S'),
+    'day first': (DAYS, '%d/%m/%Y'),
+    'month first': (DAYS, '%m/%d/%Y'),
+    'day first, hours': (HOURS, '%d-%m-%Y %H:%M'),
+    'month first, hours': (HOURS, '%m-%d-%Y %H:%M'),
+    'day first, months': (MONTHS, '%d/%m/%Y'),
+    'month first, months': (MONTHS, '%m/%d/%Y'),
+    'named months': (DAYS, '%d %b %Y'),
+    'month and year': (MONTHS, '%b %Y'),
+    'field of time series': (HOURS[::24], '%Y/%-m/%-d %-H:%M'),
+}
+
+
+@pytest.mark.parametrize('name', WRITTEN)
+def test_texts_are_read_in_the_order_that_fits(name):
+    dates, form = WRITTEN[name]
+    np.testing.assert_array_equal(read(dates.strftime(form)), dates.to_numpy())
+
+
+@pytest.mark.parametrize(
+    'texts',
+    [
+        [f'0{day}/01/2020' for day in range(1, 10)],
+        [f'01.{month:02}.2021' for month in range(1, 13)],
+        ['01/02/2020', '03/04/2020'],
+        [f'{day:02}/01/20' for day in range(1, 32)],
+        ['1-1-2020', '1-2-2020', '1-3-2020'],
+    ],
+)
+def test_texts_of_two_meanings_are_refused(texts):
+    with pytest.raises(
+        ValueError, match=r'a.csv: row \d+ has the date .*which is .*or'
+    ):
+        read(texts)
+
+
+FORMS = {
+    'seconds': HOURS.astype('datetime64[s]'),
+    'microseconds': HOURS.astype('datetime64[us]'),
+    'objects': HOURS.astype(object),
+    'periods': HOURS.to_period('h'),
+    'categories': HOURS.astype(str).astype('category'),
+    'days of Python': [day.date() for day in DAYS],
+    'times of Python': [day.to_pydatetime() for day in DAYS],
+    'arrow': pd.array(HOURS, dtype='timestamp[us][pyarrow]'),
+    'UTC': HOURS.tz_localize('UTC'),
+    'texts in UTC': HOURS.strftime('%Y-%m-%dT%H:%M:%SZ'),
+}
+
+
+@pytest.mark.parametrize('name', FORMS)
+def test_dates_of_any_type_are_read(name):
+    found = read(FORMS[name])
+    assert found.dtype == 'datetime64[ns]'
+    wanted = DAYS if 'Python' in name else HOURS
+    np.testing.assert_array_equal(found, wanted.to_numpy())
+
+
+def test_clocks_that_change():
+    """Hours are taken in UTC, days as local."""
+    hours = HOURS.tz_localize('UTC').tz_convert('Europe/Berlin')
+    assert hours.tz_localize(None).has_duplicates
+    np.testing.assert_array_equal(read(hours), HOURS.to_numpy())
+    np.testing.assert_array_equal(
+        read(DAYS.tz_localize('Europe/Berlin')), DAYS.to_numpy()
+    )
+
+
+@pytest.mark.parametrize(
+    'dates',
+    [
+        ['1500-01-01', '1500-01-02'],
+        ['2020-01-01', '9999-12-31'],
+        [datetime.date(1066, 10, 14)],
+        np.array(['2020-01-01', '2300-01-01'], 'datetime64[s]'),
+        pd.period_range('1600', periods=3, freq='Y'),
+    ],
+)
+def test_years_that_nanoseconds_do_not_reach(dates):
+    with pytest.raises(ValueError, match='in the years 1678 to 2261'):
+        read(dates)
+
+
+def test_the_column_stays_as_it_is():
+    column = pd.Series(HOURS.astype('datetime64[ns]'))
+    parsed_dates(column, 'x')[:] = np.datetime64('2000-01-01')
+    assert (column == HOURS).all()
