@@ -135,7 +135,7 @@ class SeriesForecaster:
         return layout, table
 
     def _fit(self, table: SeriesTable, layout: Layout) -> None:
-        settings = self.settings
+        settings = {**self.settings, 'static': self._static(table)}
         rows = len(table)
         # the test part, which no training reads, takes a row at least
         train = rows - max(1, round(rows * settings['val_fraction']))
@@ -146,13 +146,12 @@ class SeriesForecaster:
                 f'look-back with its horizon, {needed}; the others validate and need '
                 f'{settings["horizon"] + 1}'
             )
-        self._keep_static(table)
         with TemporaryDirectory(prefix='mmmambamixer_') as folder:
             config = training_config(
                 settings=settings,
                 table=table,
                 borders=(train, rows - 1, rows),
-                covariates=self._covariates(table),
+                covariates=covariates(settings, table),
                 work_dir=folder,
             )
             runner = prepare(config, 'train')
@@ -166,24 +165,14 @@ class SeriesForecaster:
         self._trained.name = 'the forecaster'
         self._table, self._layout = table, layout
 
-    def _keep_static(self, table: SeriesTable) -> None:
-        """Put the features of a file into the settings, which are saved."""
+    def _static(self, table: SeriesTable):
+        """Return the static features, those of a file as values, which are saved."""
         static = self.settings['static']
-        if isinstance(static, Mapping) and 'path' in static:
-            values, names = static_table(variates=table.variates, **static)
-            rows = dict(zip(table.variates, values.tolist(), strict=True))
-            self.settings['static'] = dict(values=rows, columns=list(names))
-
-    def _covariates(self, table: SeriesTable) -> tuple[int, int]:
-        """Return how many future covariates and static features there are."""
-        future, static = self.settings['future'], self.settings['static']
-        known = features = ()
-        if future is not None:
-            args = (table.dates[:1], table.variates, table.step)
-            known = future_covariates(future, *args).names
-        if static is not None:
-            _, features = static_features(static, table.variates)
-        return len(known), len(features)
+        if not isinstance(static, Mapping) or 'path' not in static:
+            return static
+        values, names = static_table(variates=table.variates, **static)
+        rows = dict(zip(table.variates, values.tolist(), strict=True))
+        return dict(values=rows, columns=list(names))
 
     @undisturbed()
     def predict(self, frame=None, *, future: str | None = None):
@@ -299,6 +288,18 @@ class SeriesForecaster:
         if self._trained is None:
             raise ValueError('nothing was trained: call fit(frame), or load(folder)')
         return self._trained
+
+
+def covariates(settings: Mapping, table: SeriesTable) -> tuple[int, int]:
+    """Return how many future covariates and static features there are."""
+    future, static = settings['future'], settings['static']
+    known = features = ()
+    if future is not None:
+        args = (table.dates[:1], table.variates, table.step)
+        known = future_covariates(future, *args).names
+    if static is not None:
+        _, features = static_features(static, table.variates)
+    return len(known), len(features)
 
 
 def first_rows(table: SeriesTable, count: int) -> SeriesTable:

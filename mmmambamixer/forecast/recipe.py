@@ -52,8 +52,9 @@ def training_config(
             dataset[name] = settings[name]
     variates = len(table.variates)
     changes = dict(variates=variates, quantiles=settings['quantiles'], **sizes)
-    for name in ('patch_len', 'stride'):
-        changes[name] = min(config.model[name], settings['look_back'])
+    patch_len = min(config.model.patch_len, settings['look_back'])
+    patch_len = (settings['model'] or {}).get('patch_len', patch_len)
+    changes.update(patch_len=patch_len, stride=min(config.model.stride, patch_len))
     future, static = covariates
     if future:
         changes.update(future_covariates=future, sign_flip=False)

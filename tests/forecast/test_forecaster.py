@@ -98,7 +98,8 @@ def test_a_saved_forecaster_is_whole(fitted, tmp_path, monkeypatch):
     loaded = SeriesForecaster.load('moved')
     wanted = fitted.predict()
     pd.testing.assert_frame_equal(loaded.predict(make_frame()), wanted)
-    assert loaded.settings == fitted.settings
+    static = dict(values=dict(a=[1.0], b=[2.5]), columns=['size'])
+    assert loaded.settings == {**fitted.settings, 'static': static}
     assert str(tmp_path.parent) not in Path('moved/config.py').read_text()
     with pytest.raises(ValueError, match='needs a frame'):
         loaded.predict()
@@ -152,8 +153,10 @@ def test_sizes_of_numpy_and_a_short_look_back():
     assert len(forecast) == 2 and np.isfinite(forecast[['a', 'b']]).all(axis=None)
 
 
-def test_one_seed_gives_one_forecast(fitted):
-    again = SeriesForecaster(**fitted.settings).fit(make_frame())
+def test_one_seed_gives_one_forecast(fitted, tmp_path):
+    fitted.save(saved := tmp_path / 'saved')
+    settings = SeriesForecaster.load(saved).settings  # its file is gone
+    again = SeriesForecaster(**settings).fit(make_frame())
     pd.testing.assert_frame_equal(again.predict(), fitted.predict())
 
 
