@@ -242,16 +242,26 @@ def from_long(
             f'{source}: a series has one row at a time, got two of '
             f'{frame[id].iloc[again]!r} at {dates[again]}'
         )
-    names = [str(name) for name in names]
-    if len(set(names)) < len(names):
-        name = next(n for place, n in enumerate(names) if n in names[:place])
-        raise ValueError(
-            f'{source}: column {id!r} has the number {name} and the text {name!r}: '
-            'give one type to all'
-        )
+    names = texts(names, id, source)
     wide = np.full(len(unique) * len(names), np.nan)
     wide[cells] = values
     return checked(wide.reshape(len(unique), len(names)), unique, names, source)
+
+
+def texts(names: Sequence, id: str, source: str) -> list[str]:
+    """Return ids as text.
+
+    Raises:
+        ValueError: If that makes two of them equal.
+    """
+    names = [str(name) for name in names]
+    for place, name in enumerate(names):
+        if name in names[:place]:
+            raise ValueError(
+                f'{source}: column {id!r} has the number {name} and the text {name!r}: '
+                'give one type to all'
+            )
+    return names
 
 
 def require_column(name: str, columns, source: str) -> None:

@@ -92,12 +92,7 @@ class SeriesForecaster:
                 f'val_fraction must be between 0 and 1, got {val_fraction!r}'
             )
         check_gaps(gaps)
-        patch_len = (model or {}).get('patch_len', 1)
-        if look_back < patch_len:
-            raise ValueError(
-                f'look_back={look_back} is shorter than the patches of the model, '
-                f'patch_len={patch_len}'
-            )
+        check_patches(look_back, model or {})
         settings = dict(
             **numbers,
             quantiles=quantiles,
@@ -230,14 +225,8 @@ class SeriesForecaster:
         check_whole(windows=windows, stride=stride)
         layout, table = self._read(frame)
         layout.labels(layout.names, self.settings['quantiles'] or (), cutoff=True)
-        ends = [len(table) - horizon - stride * i for i in reversed(range(windows))]
-        if ends[0] < 1:
-            raise ValueError(
-                f'{windows} windows of {horizon} rows, {stride} apart, take '
-                f'{horizon + stride * (windows - 1)} rows, the frame has {len(table)}'
-            )
         forecasts, scores, copy = [], [], None
-        for end in ends:
+        for end in origins(len(table), horizon, windows, stride):
             if copy is None or refit:
                 copy = SeriesForecaster(**self.settings)
                 copy._fit(first_rows(table, end), layout)
@@ -302,6 +291,21 @@ def covariates(settings: Mapping, table: SeriesTable) -> tuple[int, int]:
     return len(known), len(features)
 
 
+def origins(rows: int, horizon: int, windows: int, stride: int) -> list[int]:
+    """Return the counts of rows before each forecast of a backtest.
+
+    Raises:
+        ValueError: If there are too few rows.
+    """
+    ends = [rows - horizon - stride * i for i in reversed(range(windows))]
+    if ends[0] < 1:
+        raise ValueError(
+            f'{windows} windows of {horizon} rows, {stride} apart, take '
+            f'{horizon + stride * (windows - 1)} rows, the frame has {rows}'
+        )
+    return ends
+
+
 def first_rows(table: SeriesTable, count: int) -> SeriesTable:
     """Return a table of the first rows."""
     return replace(table, values=table.values[:count], dates=table.dates[:count])
@@ -312,6 +316,16 @@ def check_whole(**numbers) -> None:
     for name, value in numbers.items():
         if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
             raise ValueError(f'{name} must be an integer from 1, got {value!r}')
+
+
+def check_patches(look_back: int, model: Mapping) -> None:
+    """Raise ValueError if a look-back is shorter than a patch that was asked for."""
+    patch_len = model.get('patch_len', 1)
+    if look_back < patch_len:
+        raise ValueError(
+            f'look_back={look_back} is shorter than the patches of the model, '
+            f'patch_len={patch_len}'
+        )
 
 
 def plain(value):

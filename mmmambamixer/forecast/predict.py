@@ -38,8 +38,9 @@ def write(
         ValueError: If table, covariates or checkpoint do not fit.
     """
     trained = TrainedForecaster.load(config, checkpoint, device)
-    options = dict(irregular=trained.irregular, source=str(source))
-    layout, table = read_layout(read_frame(source), LONG, kind=layout, **options)
+    options = dict(irregular=trained.irregular, source=str(source), kind=layout)
+    names = {**LONG, **trained.long}
+    layout, table = read_layout(read_frame(source), names, **options)
     held = trained.horizon if hold_out else 0
     table = trained.accept(table, trained.look_back + held, str(source))
     end = len(table) - held

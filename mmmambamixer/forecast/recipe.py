@@ -50,18 +50,17 @@ def training_config(
     for name in ('future', 'static'):
         if settings[name] is not None:
             dataset[name] = settings[name]
-    variates = len(table.variates)
-    changes = dict(variates=variates, quantiles=settings['quantiles'], **sizes)
-    patch_len = min(config.model.patch_len, settings['look_back'])
-    patch_len = (settings['model'] or {}).get('patch_len', patch_len)
+    changes = dict(sizes, quantiles=settings['quantiles'])
+    changes['variates'] = len(table.variates)
+    longest = min(config.model.patch_len, settings['look_back'])
+    patch_len = (settings['model'] or {}).get('patch_len', longest)
     changes.update(patch_len=patch_len, stride=min(config.model.stride, patch_len))
     future, static = covariates
     if future:
         changes.update(future_covariates=future, sign_flip=False)
     if static:
         changes.update(static_features=static)
-    config.model.update(changes)
-    config.model.update(settings['model'] or {})
+    config.model.update({**changes, **(settings['model'] or {})})
     for part in ('train', 'val', 'test'):
         windows = config[f'{part}_dataloader'].dataset
         windows.pop('path', None)  # the table takes its place
@@ -123,7 +122,7 @@ def forecasting_config(config: Config, settings: Mapping[str, Any]) -> Config:
         for key, value in config.test_dataloader.dataset.to_dict().items()
         if key in ('type', 'look_back', 'horizon', 'future', 'static')
     }
-    dataset['gaps'] = settings['gaps']
+    dataset.update(gaps=settings['gaps'], long=settings['long'])
     return Config(
         dict(
             custom_imports=config.custom_imports.to_dict(),

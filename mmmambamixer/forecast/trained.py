@@ -60,7 +60,8 @@ class TrainedForecaster:
     Args:
         model: A forecaster.
         meta: `dataset_meta` of its checkpoint.
-        dataset: Config of a dataset, for `future`, `static`, `irregular`, `gaps`.
+        dataset: Config of a dataset, for `future`, `static`, `irregular`, `gaps`,
+            `long`.
         name: What error messages call the checkpoint.
 
     Raises:
@@ -88,6 +89,7 @@ class TrainedForecaster:
         self.scaling = Standardiser.from_state(meta)
         self.irregular = bool(dataset.get('irregular'))
         self.gaps = dataset.get('gaps', 'warn')
+        self.long = dict(dataset.get('long') or {})
         self.calendar = None
         if meta.get('calendar'):  # checkpoints of 0.1 have none
             self.calendar = calendar_from(meta['calendar'])
