@@ -11,7 +11,7 @@ from PIL import Image
 from torch.utils.data import Dataset
 
 from ..messages import explain
-from .samples import UnusableSample, alien_labels, file_fault
+from .samples import UnusableSample, alien_labels, file_fault, same_random_numbers
 
 LOOKED_AT = 256
 """Label maps that are read before a training, drawn with a fixed seed."""
@@ -69,12 +69,13 @@ def count_pixels(
     """
     order = random.Random(0).sample(range(len(dataset)), min(len(dataset), DEEPER))
     pixels, looked = Counter(), 0
-    for index in order:
-        if looked >= LOOKED_AT and sum(label < classes for label in pixels) > 1:
-            break
-        for label, number in labels_of(dataset, index, classes, ignored):
-            pixels[label] += number
-        looked += 1
+    with same_random_numbers():
+        for index in order:
+            if looked >= LOOKED_AT and sum(label < classes for label in pixels) > 1:
+                break
+            for label, number in labels_of(dataset, index, classes, ignored):
+                pixels[label] += number
+            looked += 1
     return pixels, looked
 
 
@@ -94,7 +95,8 @@ def labels_of(
         ) from error
     if labels is None:
         return
-    if labels.ndim != 2:
+    stock = type(loading_steps(dataset)[-1]).__name__ == 'LoadAnnotations'
+    if stock and labels.ndim != 2:
         raise UnusableSample(
             f'the label map {path} has {labels.shape[2]} channels, expected one, of '
             'class indices'

@@ -3,6 +3,7 @@
 import os
 import random
 from collections.abc import Iterable, Iterator, Set
+from contextlib import contextmanager
 from functools import partial
 
 import numpy as np
@@ -85,14 +86,20 @@ def check_sizes(results: dict) -> dict:
     return results
 
 
-def first_sample(dataset: Dataset):
-    """Return the first sample; the random numbers of the process stay as they are."""
+@contextmanager
+def same_random_numbers() -> Iterator[None]:
+    """Leave the random numbers of the process as they are."""
     states = random.getstate(), np.random.get_state()
     with torch.random.fork_rng(devices=[]):
-        sample = dataset[0]
+        yield
     random.setstate(states[0])
     np.random.set_state(states[1])
-    return sample
+
+
+def first_sample(dataset: Dataset):
+    """Return the first sample; the random numbers of the process stay as they are."""
+    with same_random_numbers():
+        return dataset[0]
 
 
 def channels_of(sample) -> int | None:

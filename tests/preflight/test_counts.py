@@ -1,7 +1,9 @@
 """Data with nothing to learn, and classes without any: the numbers are told."""
 
 import random
+from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from toy_data import class_folders, coco, image, label_maps, labelled, voc
@@ -192,6 +194,26 @@ def test_labels_that_are_no_class_are_named_with_their_file(
     said = opened(framework, heads, train=data)
     assert str(label) in said and 'but there are 3 classes, 0 to 2' in said
     assert said.startswith(('error: the image /', 'error: the label map /'))
+
+
+class LoadOwnLabels:
+    """A loader of label maps with an axis for depth, after an image is loaded."""
+
+    def __call__(self, results: dict) -> dict:
+        random.random()
+        label = int(Path(results['img_path']).stem) % 2
+        shape = (2, *results['img'].shape[:2])
+        return results | dict(gt_seg_map=np.full(shape, label))
+
+
+def test_label_maps_of_an_own_loader_are_counted(tmp_path, opened):
+    pytest.importorskip('mmseg')
+    data = label_maps(tmp_path, 'train', NAMES, [0, 1, 2], many=9)
+    data['pipeline'][1:] = [LoadOwnLabels()]
+    before = random.getstate()
+    said = opened('mmseg', segmenter(), train=data)
+    assert random.getstate() == before
+    assert 'has no pixel of 1 of 3 classes (cat) in 9 images' in said
 
 
 def test_what_heads_ignore_is_no_alien_label(tmp_path, opened):
