@@ -71,7 +71,7 @@ def quantise(path: Path, out: Path) -> None:
 
     prepared = out.with_suffix('.prepared.onnx')
     quant_pre_process(path, prepared, skip_symbolic_shape=True)
-    quantize_dynamic(prepared, out, weight_type=QuantType.QInt8, per_channel=True)
+    quantize_dynamic(prepared, out, weight_type=QuantType.QInt8)
     prepared.unlink()
 
 

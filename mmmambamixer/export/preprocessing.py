@@ -4,6 +4,7 @@ Axis letters: b batch, h w size of an image, t look-back, m variates.
 """
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 
 import torch
@@ -125,11 +126,11 @@ class Units(nn.Module):
 
 
 class Half(nn.Module):
-    """A network in fp16 that takes and gives fp32."""
+    """A copy of a network in fp16 that takes and gives fp32."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
-        self.network = network.half()
+        self.network = deepcopy(network).half()
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         outputs = self.network(*(x.half() for x in inputs))

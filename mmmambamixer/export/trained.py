@@ -8,7 +8,6 @@ from torch import nn
 from ..engine.build import build_model, load_weights
 from ..forecast.trained import TrainedForecaster
 from ..inference.model import load_model, test_dataset
-from ..preflight.model import head_classes
 from ..preflight.series import FORECASTING
 from .networks import BATCH, HEIGHT, WIDTH, Entry, Network, network_of
 from .preprocessing import Half, Pictures, Prepared, Units, input_size, resize_of
@@ -31,10 +30,10 @@ def load_network(config: Config, checkpoint: str, *, prepared: bool) -> Network:
     """
     if config.get('default_scope') == FORECASTING:
         return _forecaster(config, checkpoint, prepared)
-    model = build_model(config)
-    if head_classes(model):
+    if 'backbone' in config.model:
         model = load_model(config, checkpoint, 'cpu')
     else:
+        model = build_model(config)
         load_weights(model, checkpoint)
     network = network_of(model.eval())
     network.facts |= getattr(model, 'dataset_meta', {})

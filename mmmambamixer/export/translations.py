@@ -68,7 +68,8 @@ def selective_scan(
         y = op.Add(y, op.Mul(u, op.Unsqueeze(D, [1])))
     last_state = op.Transpose(last_state, perm=[0, 1, 3, 2])
     last_state = op.Reshape(last_state, shape(0, size(A, 0), n))  # (b, d, n)
-    return cast(y, ir.DataType(dtype)), last_state, op.Identity(last_state)
+    y = back(y, work, ir.DataType(dtype))
+    return y, last_state, op.Identity(last_state)
 
 
 def cross_selective_scan(
@@ -97,21 +98,22 @@ def cross_selective_scan(
     visits = op.Transpose(orders(routes, height, width))  # (l, g)
     visits = op.Add(visits, op.Mul(scans, op.Mul(height, width)))
 
-    def over_steps(x, axis: int):  # (b, g, l, m) -> (l, b, g, m, 1) or (l, b, g, 1, m)
-        rows = op.Reshape(x, shape(0, -1, size(x, 3)))  # (b, g l, m)
-        x = op.Transpose(op.Gather(rows, visits, axis=1), perm=[1, 0, 2, 3])
-        return op.Unsqueeze(x, [axis])
+    def over_steps(x, *sizes):  # (b, g, l, m) -> (l, b, g, *sizes), m and a 1
+        rows = op.Reshape(x, shape(0, -1, *sizes))  # (b, g l, *sizes)
+        steps = op.Gather(rows, visits, axis=1)  # (b, l, g, *sizes)
+        return op.Transpose(steps, perm=[1, 0, 2, 3, 4])
 
+    d, n = size(A, 1), size(A, 2)
     _, y = recurrence(
-        zeros(work, size(dt, 0), g, size(A, 2), size(A, 1)),
+        zeros(work, size(dt, 0), g, n, d),
         op.Transpose(A, perm=[0, 2, 1]),
-        over_steps(delta, 3),
-        over_steps(op.Mul(delta, u), 3),
-        over_steps(B, 4),
-        over_steps(C, 3),
+        over_steps(delta, 1, d),
+        over_steps(op.Mul(delta, u), 1, d),
+        over_steps(B, n, 1),
+        over_steps(C, 1, n),
     )
     y = op.Transpose(op.Squeeze(y, [3]), perm=[1, 0, 2, 3])  # (b, l, g, d)
-    y = op.Reshape(y, shape(0, -1, size(A, 1)))  # (b, l g, d)
+    y = op.Reshape(y, shape(0, -1, d))  # (b, l g, d)
     steps = orders(routes, width, height)  # (g, l), the step at which a scan is there
     steps = op.Add(op.Mul(steps, g), op.Unsqueeze(scans, [1]))
     y = op.ReduceSum(op.Gather(y, steps, axis=1), [1], keepdims=0)  # (b, l, d)
@@ -125,30 +127,31 @@ def cross_selective_scan(
 
 def scan_conv(v, weight, bias, routes: Sequence[int]):
     """Translate `mmmambamixer::scan_conv`."""
-    work = v.dtype if len(weight.shape) == 2 else state_dtype(v)
-    taps, weight, bias = weight.shape[1], cast(weight, work), cast(bias, work)
-    filters = centred_taps(weight, routes, taps)  # (g, 2t - 1) or (g, 2t - 1, d)
-    reach = [taps - 1, taps - 1]
-    if len(weight.shape) == 2:  # along the rows of an image
+    kept, rank, taps = v.dtype, len(weight.shape), weight.shape[1]
+    work = kept if rank == 2 else state_dtype(v)
+    reach = taps - 1
+    filters = centred_taps(cast(weight, work), routes, taps, rank)
+    bias = cast(bias, work)
+    if rank == 2:  # (g, 2t - 1), along the rows of an image
         filters = op.Unsqueeze(filters, [1, 3])
-        pads = [reach[0], 0, reach[1], 0]
+        pads = [reach, 0, reach, 0]
         return op.Conv(op.Unsqueeze(v, [1]), filters, bias, pads=pads)
-    g, d = len(routes), weight.shape[2]
+    g, d = len(routes), weight.shape[2]  # (g, 2t - 1, d)
     filters = op.Reshape(op.Transpose(filters, perm=[2, 0, 1]), shape(d * g, 1, -1))
     bias = op.Reshape(op.Transpose(bias), shape(-1))
     v = op.Transpose(cast(v, work), perm=[0, 2, 1])  # (b, d, l)
-    y = op.Conv(v, filters, bias, group=d, pads=reach)  # (b, d g, l)
+    y = op.Conv(v, filters, bias, group=d, pads=[reach, reach])  # (b, d g, l)
     y = op.Transpose(op.Reshape(y, shape(0, d, g, -1)), perm=[0, 2, 3, 1])
-    return cast(y, v.dtype)
+    return back(y, work, kept)
 
 
 def weighted_sum(tensors: Sequence, weights):
     """Translate `mmmambamixer::weighted_sum`."""
-    work = state_dtype(tensors[0])
+    kept, work = tensors[0].dtype, state_dtype(tensors[0])
     parts = [
         op.Mul(cast(x, work), op.Gather(weights, [i])) for i, x in enumerate(tensors)
     ]
-    return cast(op.Sum(*parts), tensors[0].dtype)
+    return back(op.Sum(*parts), work, kept)
 
 
 def softplus(x):
@@ -183,11 +186,9 @@ def orders(routes: Sequence[int], first, second):
     return op.Concat(*places, axis=0)
 
 
-def centred_taps(weight, routes: Sequence[int], taps: int):
+def centred_taps(weight, routes: Sequence[int], taps: int, rank: int):
     """Return the filters as they lie on the sequence: `(g, t)` -> `(g, 2t - 1)`."""
-    before, after = [0] * len(weight.shape), [0] * len(weight.shape)
-    before[1] = after[1] = taps - 1
-    none = [0] * len(weight.shape)
+    before, none = [0, taps - 1, 0][:rank], [0] * rank
     filters = []
     for k, route in enumerate(routes):
         own = op.Slice(weight, [k], [k + 1], [0])
@@ -195,7 +196,7 @@ def centred_taps(weight, routes: Sequence[int], taps: int):
             own = op.Slice(own, [-1], [-taps - 1], [1], [-1])
             filters.append(op.Pad(own, before + none))
         else:
-            filters.append(op.Pad(own, none + after))
+            filters.append(op.Pad(own, none + before))
     return op.Concat(*filters, axis=0)
 
 
@@ -205,7 +206,13 @@ def state_dtype(u) -> ir.DataType:
 
 
 def cast(x, dtype: ir.DataType):
+    """Return an input, whose dtype is known, in another one."""
     return x if x.dtype == dtype else op.Cast(x, to=dtype)
+
+
+def back(x, work: ir.DataType, dtype: ir.DataType):
+    """Return a result that was computed in `work` in another dtype."""
+    return x if work == dtype else op.Cast(x, to=dtype)
 
 
 def zeros(dtype: ir.DataType, *sizes):

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from mmmambamixer.ops import CROSS, Route, scan_conv
 
 from .s6 import GridS6
+from .scan_norm import ScanNorm
 
 CHANNEL_ROUTES = {4: CROSS, 2: (Route.ROWS, Route.ROWS_BACKWARD), 1: (Route.ROWS,)}
 """Routes for a number of scans; on a sequence, a map of one row, columns are rows."""
@@ -58,7 +59,7 @@ class SelectiveChannelMixer(nn.Module):
         self.gate_proj = nn.Linear(d_model, e, bias=False)
         self.conv = ScanConv(routes=routes, d_conv=d_conv)
         self.s6 = GridS6(grid_size=grid_size, d_state=d_state, routes=routes)
-        self.norm = nn.LayerNorm(e)
+        self.norm = ScanNorm(e)
         self.out_proj = nn.Linear(e, d_model, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -68,8 +69,8 @@ class SelectiveChannelMixer(nn.Module):
         v = F.silu(self.conv(v))  # (b, g, e, l)
         y = self.s6(v, height=h, width=w)  # (b, e, l)
         y = y.transpose(1, 2).unflatten(1, (h, w))  # (b, h, w, e)
-        y = self.norm(y.to(self.norm.weight.dtype))
-        return self.out_proj(y * F.silu(z))
+        y = self.norm(y) * F.silu(z)
+        return self.out_proj(y.to(z.dtype))
 
 
 class ScanConv(nn.Module):

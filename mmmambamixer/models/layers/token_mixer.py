@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from mmmambamixer.ops import CROSS
 
 from .s6 import S6
+from .scan_norm import ScanNorm
 
 
 class SelectiveTokenMixer(nn.Module):
@@ -39,7 +40,7 @@ class SelectiveTokenMixer(nn.Module):
         self.s6 = S6(
             d_inner=e, d_state=d_state, dt_rank=math.ceil(d_model / 16), routes=CROSS
         )
-        self.norm = nn.LayerNorm(e)
+        self.norm = ScanNorm(e)
         self.out_proj = nn.Linear(e, d_model, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -48,5 +49,5 @@ class SelectiveTokenMixer(nn.Module):
         v = F.silu(self.conv(v.permute(0, 3, 1, 2)))  # (b, e, h, w), channels last
         v = v.permute(0, 2, 3, 1).flatten(1, 2)  # (b, h w, e)
         y = self.s6(v, height=h, width=w).unflatten(1, (h, w))
-        y = self.norm(y.to(self.norm.weight.dtype))
-        return self.out_proj(y * F.silu(z))
+        y = self.norm(y) * F.silu(z)
+        return self.out_proj(y.to(z.dtype))

@@ -127,3 +127,11 @@ def test_16_bit(make):
 def test_the_channel_mixer_refuses_other_numbers_of_scans():
     with pytest.raises(ValueError, match='4, 2 or 1 scans, got channel_scans=3'):
         SelectiveChannelMixer(d_model=4, scans=3)
+
+
+@pytest.mark.parametrize('make', [SelectiveTokenMixer, SelectiveChannelMixer])
+def test_a_sum_of_scans_beyond_fp16_is_normalised_before_it_is_rounded(make):
+    mixer = make(d_model=8, d_state=4).half().eval()
+    with torch.no_grad():
+        mixer.s6.D.fill_(6e4)  # the skips of four scans alone leave the range
+        assert mixer(torch.randn(2, 3, 5, 8).half()).isfinite().all()
