@@ -52,6 +52,11 @@ def parse_args() -> argparse.Namespace:
         help='take RGB pictures, uint8 (batch, height, width, 3), or series in their '
         'own units: resize and normalisation are inside',
     )
+    parser.add_argument(
+        '--openvino',
+        action='store_true',
+        help="scans as OpenVINO's reader needs them; slower in onnxruntime",
+    )
     add_options(parser, 'model.head.topk=1')
     return parser.parse_args()
 
@@ -64,6 +69,7 @@ def main() -> None:
         opset=args.opset,
         fp16=args.fp16,
         prepared=args.with_preprocessing,
+        openvino=args.openvino,
     )
     with one_sentence():
         config = load_config(args.config, args.cfg_options)

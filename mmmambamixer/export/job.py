@@ -29,6 +29,7 @@ class Options:
         opset: Version of the operators.
         fp16: Compute in 16 bits.
         prepared: Take pictures, or series in their own units.
+        openvino: Write scans as OpenVINO's reader needs them.
     """
 
     shape: tuple[int, int] | None = None
@@ -36,6 +37,7 @@ class Options:
     opset: int = 18
     fp16: bool = False
     prepared: bool = False
+    openvino: bool = False
 
 
 def export(config: Config, checkpoint: str, out: Path, options: Options) -> list[str]:
@@ -64,6 +66,7 @@ def export(config: Config, checkpoint: str, out: Path, options: Options) -> list
             open_axes=open_axes,
             opset=options.opset,
             metadata=metadata(network.task, config, network.facts),
+            closed=options.openvino,
         )
         told = _check(network, draft, shape, options)
         os.replace(draft, out)

@@ -49,6 +49,7 @@ def write_onnx(
     open_axes: frozenset[str],
     opset: int,
     metadata: Mapping[str, str],
+    closed: bool = False,
 ) -> int:
     """Write an ONNX file; return its number of nodes.
 
@@ -59,10 +60,12 @@ def write_onnx(
         open_axes: Those that stay open.
         opset: Of the standard operators.
         metadata: For the file's `metadata_props`.
+        closed: Whether bodies of scans read their own inputs only (`pass_captures`).
 
     Raises:
         RuntimeError: If torch cannot export the network.
     """
+    from .scan_bodies import pass_captures, type_inputs
     from .translations import TRANSLATIONS
 
     logging.getLogger('onnxscript').setLevel(logging.ERROR)  # it tells what it skips
@@ -96,6 +99,9 @@ def write_onnx(
         ) from error
     model = program.model
     simplify(model)
+    type_inputs(model)
+    if closed:
+        pass_captures(model)
     model.metadata_props.update(metadata)
     program.save(path, external_data=False)
     return sum(1 for _ in model.graph.all_nodes())

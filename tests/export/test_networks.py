@@ -52,15 +52,9 @@ def small_tsm2(**options):
     return model
 
 
-def write(network, path, open_axes=OPEN, **metadata):
-    return write_onnx(
-        network,
-        path,
-        sizes=EXAMPLE,
-        open_axes=open_axes,
-        opset=18,
-        metadata=metadata,
-    )
+def write(network, path, *, closed=False, **metadata):
+    options = dict(sizes=EXAMPLE, open_axes=OPEN, opset=18, closed=closed)
+    return write_onnx(network, path, metadata=metadata, **options)
 
 
 def test_a_backbone_at_sizes_that_it_was_not_exported_with(tmp_path):
@@ -98,7 +92,10 @@ def test_half_precision_is_half_the_weights_and_close(tmp_path):
 )
 def test_a_forecaster_in_batches(tmp_path, options):
     network, path = network_of(small_tsm2(**options)), tmp_path / 'x.onnx'
-    write(network, path)
+    write(network, path, closed='quantiles' in options)
+    bodies = [n.attribute for n in onnx.load(path).graph.node if n.op_type == 'Scan']
+    inputs = [len(a.g.input) for body in bodies for a in body if a.name == 'body']
+    assert set(inputs) == {6 if 'quantiles' in options else 5}  # with A, or around it
     for one in differences(network, path, RUNS, FLOAT32):
         assert one.excess <= 1, str(one)
 
