@@ -49,7 +49,7 @@ class Difference:
         return self.value / self.allowed if np.isfinite(self.value) else np.inf
 
     def __str__(self) -> str:
-        told = ' x '.join(map(str, self.sizes.values())) or 'its only size'
+        told = ', '.join(f'{axis} {size}' for axis, size in self.sizes.items())
         return f'{self.value:.1e} in {self.output!r} at {told}'
 
 

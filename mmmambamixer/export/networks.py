@@ -4,7 +4,7 @@ Axis letters: b batch, i channels of an image, h w its size, k classes, t look-b
 m variates, q quantiles.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -25,17 +25,22 @@ class Entry:
     Args:
         axes: As `('batch', 3, 'height', 'width')`.
         pixels: Whether it is of uint8.
+        mean: Of the usual values, along the last axis.
+        std: Likewise.
     """
 
     axes: tuple[int | str, ...]
     pixels: bool = False
+    mean: Sequence[float] = (0.0,)
+    std: Sequence[float] = (1.0,)
 
     def draw(self, sizes: Mapping[str, int]) -> Tensor:
         """Return random values; `sizes` has those of the open axes."""
         shape = [sizes.get(axis, axis) for axis in self.axes]
         if self.pixels:
             return torch.randint(256, shape, dtype=torch.uint8)
-        return torch.randn(shape)
+        mean, std = torch.tensor(self.mean), torch.tensor(self.std)
+        return mean + std * torch.randn(shape)
 
 
 @dataclass

@@ -99,7 +99,7 @@ def _forecaster(config: Config, checkpoint: str, prepared: bool) -> Network:
         **scaling,
     )
     if prepared:
-        network.module = Units(
-            network.module, scaling['mean'], scaling['std'], trained.targets
-        ).eval()
+        units = Units(network.module, targets=trained.targets, **scaling)
+        network.module = units.eval()
+        network.inputs['past'] = replace(network.inputs['past'], **scaling)
     return network
