@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ..messages import LONGEST
 from .networks import Network
 
 
@@ -54,15 +55,25 @@ class Difference:
 
 
 def open_session(path: Path, threads: int = 0):
-    """Return an onnxruntime session on the CPU; 0 threads are as many as it wants."""
+    """Return an onnxruntime session on the CPU; 0 threads are as many as it wants.
+
+    Raises:
+        RuntimeError: If it cannot load the file, as of an opset that it does not know.
+    """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
-    return onnxruntime.InferenceSession(
-        str(path), options, providers=['CPUExecutionProvider']
-    )
+    try:
+        return onnxruntime.InferenceSession(
+            str(path), options, providers=['CPUExecutionProvider']
+        )
+    except Exception as error:  # it has kinds of its own
+        reason = ' '.join(str(error).split())[:LONGEST]
+        raise RuntimeError(
+            f'onnxruntime {onnxruntime.__version__} cannot load the file: {reason}'
+        ) from error
 
 
 def differences(
