@@ -82,6 +82,5 @@ extern const Kernels kernels_avx512;
 
 // The best kernels that this processor can run.
 const Kernels& kernels();
-const char* cpu_capability();
 
 }  // namespace mmmambamixer
