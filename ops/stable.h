@@ -17,7 +17,10 @@
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <tuple>
 #include <vector>
+
+#include "kind.h"
 
 namespace mmmambamixer {
 
@@ -29,46 +32,70 @@ using Integers = std::vector<int64_t>;  // int[] of a schema
 using OptionalTensor = std::optional<Tensor>;
 using Sizes = torch::headeronly::IntHeaderOnlyArrayRef;
 
-// Call `f(T(), W())` with the type of the elements of `x` and that of sums over them.
-template <class F>
-auto dispatch(const Tensor& x, const char* name, F&& f) {
-  switch (x.scalar_type()) {
-    case ScalarType::Float: return f(float(), float());
-    case ScalarType::Double: return f(double(), double());
-    case ScalarType::BFloat16: return f(c10::BFloat16(), float());
-    case ScalarType::Half: return f(c10::Half(), float());
-    default:  // becomes Python's ValueError
-      throw std::invalid_argument(std::string(name) +
-                                  " must be fp16, bf16, fp32 or fp64, got " +
-                                  torch::headeronly::toString(x.scalar_type()));
+// Of dtypes torch's C interface has numbers.
+inline int32_t code_of(Kind kind) {
+  switch (kind) {
+    case Kind::f32: return aoti_torch_dtype_float32();
+    case Kind::f64: return aoti_torch_dtype_float64();
+    case Kind::bf16: return aoti_torch_dtype_bfloat16();
+    case Kind::f16: break;
   }
+  return aoti_torch_dtype_float16();
+}
+inline int32_t code_of(const Tensor& x) {
+  int32_t code;
+  TORCH_ERROR_CODE_CHECK(aoti_torch_get_dtype(x.get(), &code));
+  return code;
+}
+inline int32_t code_of(ScalarType dtype) {
+  return torch::stable::detail::to<int32_t>(torch::stable::detail::from(dtype));
+}
+inline ScalarType dtype_of(int32_t code) {
+  return torch::stable::detail::to<ScalarType>(torch::stable::detail::from(code));
 }
 
-// The dtype of sums over elements of `x`, and of the state of a scan.
-inline ScalarType work_dtype(const Tensor& x) {
-  return x.scalar_type() == ScalarType::Double ? ScalarType::Double : ScalarType::Float;
+// The kind of a tensor or dtype; `name` is what an error calls it.
+template <class X>
+Kind kind_of(const X& x, const char* name) {
+  const int32_t code = code_of(x);
+  for (Kind kind : {Kind::f32, Kind::f64, Kind::bf16, Kind::f16})
+    if (code == code_of(kind)) return kind;
+  throw std::invalid_argument(std::string(name) +  // becomes Python's ValueError
+                              " must be fp16, bf16, fp32 or fp64, got " +
+                              torch::headeronly::toString(dtype_of(code)));
+}
+
+// Call `f(T(), W())` with the type of elements of this kind and that of sums over them.
+template <class F>
+auto dispatch(Kind kind, F&& f) {
+  switch (kind) {
+    case Kind::f32: return f(float(), float());
+    case Kind::f64: return f(double(), double());
+    case Kind::bf16: return f(c10::BFloat16(), float());
+    case Kind::f16: break;
+  }
+  return f(c10::Half(), float());
 }
 
 // A contiguous tensor in memory that is not set.
-inline Tensor empty(Sizes sizes, ScalarType dtype) {
+inline Tensor empty(Sizes sizes, Kind kind) {
   std::vector<int64_t> strides(sizes.size());
   int64_t stride = 1;
   for (size_t i = sizes.size(); i-- > 0; stride *= std::max<int64_t>(sizes[i], 1))
     strides[i] = stride;
-  const auto code = torch::stable::detail::from(dtype);
   AtenTensorHandle handle;
-  TORCH_ERROR_CODE_CHECK(aoti_torch_empty_strided(
-      sizes.size(), sizes.data(), strides.data(), torch::stable::detail::to<int32_t>(code),
-      aoti_torch_device_type_cpu(), 0, &handle));
+  TORCH_ERROR_CODE_CHECK(aoti_torch_empty_strided(sizes.size(), sizes.data(),
+                                                  strides.data(), code_of(kind),
+                                                  aoti_torch_device_type_cpu(), 0, &handle));
   return Tensor(handle);
 }
 
-// `x`, contiguous and in this dtype; itself where it is both.
-inline Tensor dense(const Tensor& x, ScalarType dtype) {
-  const Tensor y = x.scalar_type() == dtype ? x : torch::stable::to(x, dtype);
-  return y.is_contiguous() ? y : torch::stable::contiguous(y);
+// `x`, contiguous and of this kind; itself where it is both.
+inline Tensor dense(const Tensor& x, Kind kind) {
+  const int32_t code = code_of(kind);
+  if (code_of(x) != code) return dense(torch::stable::to(x, dtype_of(code)), kind);
+  return x.is_contiguous() ? x : torch::stable::contiguous(x);
 }
-inline Tensor dense(const Tensor& x) { return dense(x, x.scalar_type()); }
 
 template <class T>
 const T* data(const Tensor& x) {

@@ -6,7 +6,7 @@ namespace {
 
 struct Problem {
   Scan scan;
-  ScalarType work;
+  Kind work;
   Tensor A, weight;  // kept alive here, as the kernels read them
   OptionalTensor D, bias;
 
@@ -14,7 +14,7 @@ struct Problem {
           const Tensor& B, const Tensor& C, const OptionalTensor& D_,
           const OptionalTensor& dt_bias, const Integers& routes, int64_t height,
           int64_t width, int64_t interval)
-      : work(work_dtype(u)),
+      : work(work_kind(kind_of(u, "u"))),
         A(dense(A_, work)),
         weight(dense(dt_weight, work)),
         D(parameter(D_, work)),
@@ -52,29 +52,25 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> backw
     int64_t height, int64_t width, int64_t interval) {
   Problem p(u, dt, dt_weight, A, B, C, D, dt_bias, routes, height, width, interval);
   Scan& s = p.scan;
-  const Tensor kept = dense(states);
+  const Tensor kept = dense(states, p.work);
   // the scans that share u add to du: in the work dtype, narrowed once at the end
   s.share_du = u.size(1) == 1;
   Tensor du = empty(u.sizes(), p.work);
   s.y = view_of(dy, "dy", 0, 1, 2);
   s.du = view_of(du, "du");
   s.states_kept = kept.data_ptr();
-  Partials partials(&s, p.D, p.bias, p.work);
+  const Partials partials(&s, D.has_value(), dt_bias.has_value(), p.work);
   run_backward(s, p.work);
 
-  const int64_t g = s.scans, d = s.channels, n = s.states, r = s.rank;
-  Tensor drows = sum_first(partials.drows, {s.batch, g, s.steps, 2 * n + r}, p.work);
-  const auto rows = [&](int64_t first, int64_t count, const Tensor& like) {
-    return dense(torch::stable::narrow(drows, 3, first, count), like.scalar_type());
-  };
-  return {dense(du, u.scalar_type()),
-          rows(2 * n, r, dt),
-          sum_first(partials.dweight, {g, d, r}, p.work),
-          sum_first(partials.dA, {g, d, n}, p.work),
-          rows(0, n, B),
-          rows(n, n, C),
-          sum_first(partials.dD, {g, d}, p.work),
-          sum_first(partials.dbias, {g, d}, p.work)};
+  const int64_t b = s.batch, g = s.scans, d = s.channels, n = s.states, r = s.rank;
+  return {dense(du, s.u.kind),
+          sum_rows(s, 2 * n, r, false, s.delta.kind, p.work),
+          sum_of(s.dweight, b, {g, d, r}, p.work),
+          sum_of(s.dA, b, {g, d, n}, p.work),
+          sum_rows(s, 0, n, false, s.B.kind, p.work),
+          sum_rows(s, n, n, false, s.C.kind, p.work),
+          sum_of(s.dD, b, {g, d}, p.work),
+          sum_of(s.dbias, b, {g, d}, p.work)};
 }
 
 STABLE_TORCH_LIBRARY_IMPL(mmmambamixer, CPU, m) {

@@ -38,12 +38,12 @@ void dot_row(const T* x, const T* y, W* lanes, int64_t count) {
 Tensor forward(const Tensor& v_, const Tensor& weight_, const Tensor& bias_,
                const Integers& routes) {
   if (weight_.dim() == 3) return depthwise_forward(v_, weight_, bias_, routes);
-  const Tensor v = dense(v_);
-  const Tensor weight = dense(weight_, work_dtype(v));
-  const Tensor bias = dense(bias_, work_dtype(v));
+  const Kind kind = kind_of(v_, "v"), work = work_kind(kind);
+  const Tensor v = dense(v_, kind);
+  const Tensor weight = dense(weight_, work), bias = dense(bias_, work);
   const Shape s(v, weight);
-  Tensor y = empty({s.b, s.g, s.l, s.d}, v.scalar_type());
-  dispatch(v, "v", [&](auto t, auto w) {
+  Tensor y = empty({s.b, s.g, s.l, s.d}, kind);
+  dispatch(kind, [&](auto t, auto w) {
     using T = decltype(t);
     using W = decltype(w);
     const W *filter = data<W>(weight), *offset = data<W>(bias);
@@ -75,13 +75,14 @@ std::tuple<Tensor, Tensor, Tensor> backward(const Tensor& dy_, const Tensor& v_,
                                             const Tensor& weight_,
                                             const Integers& routes) {
   if (weight_.dim() == 3) return depthwise_backward(dy_, v_, weight_, routes);
-  const Tensor v = dense(v_), dy = dense(dy_, v.scalar_type());
-  const Tensor weight = dense(weight_, work_dtype(v));
+  const Kind kind = kind_of(v_, "v"), work = work_kind(kind);
+  const Tensor v = dense(v_, kind), dy = dense(dy_, kind);
+  const Tensor weight = dense(weight_, work);
   const Shape s(v, weight);
-  Tensor dv = empty(v.sizes(), v.scalar_type());
-  Tensor dweight = empty(weight.sizes(), weight.scalar_type());
-  Tensor dbias = empty({s.g}, weight.scalar_type());
-  dispatch(v, "v", [&](auto t, auto w) {
+  Tensor dv = empty(v.sizes(), kind);
+  Tensor dweight = empty(weight.sizes(), work);
+  Tensor dbias = empty({s.g}, work);
+  dispatch(kind, [&](auto t, auto w) {
     using T = decltype(t);
     using W = decltype(w);
     const W* filter = data<W>(weight);

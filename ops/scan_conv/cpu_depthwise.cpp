@@ -201,11 +201,11 @@ void run(const Conv<T, W>& conv, bool forward) {
 
 Tensor depthwise_forward(const Tensor& v_, const Tensor& weight_, const Tensor& bias_,
                          const Integers& routes) {
-  const Tensor v = dense(v_);
-  const Tensor weight = dense(weight_, work_dtype(v));
-  const Tensor bias = dense(bias_, work_dtype(v));
-  Tensor y = empty({v.size(0), weight.size(0), v.size(1), v.size(2)}, v.scalar_type());
-  dispatch(v, "v", [&](auto t, auto w) {
+  const Kind kind = kind_of(v_, "v"), work = work_kind(kind);
+  const Tensor v = dense(v_, kind);
+  const Tensor weight = dense(weight_, work), bias = dense(bias_, work);
+  Tensor y = empty({v.size(0), weight.size(0), v.size(1), v.size(2)}, kind);
+  dispatch(kind, [&](auto t, auto w) {
     using T = decltype(t);
     using W = decltype(w);
     Conv<T, W> conv(v, weight, routes);
@@ -219,12 +219,13 @@ Tensor depthwise_forward(const Tensor& v_, const Tensor& weight_, const Tensor& 
 std::tuple<Tensor, Tensor, Tensor> depthwise_backward(const Tensor& dy_, const Tensor& v_,
                                                       const Tensor& weight_,
                                                       const Integers& routes) {
-  const Tensor v = dense(v_), dy = dense(dy_, v.scalar_type());
-  const Tensor weight = dense(weight_, work_dtype(v));
-  Tensor dv = empty(v.sizes(), v.scalar_type());
-  Tensor dweight = empty(weight.sizes(), weight.scalar_type());
-  Tensor dbias = empty({weight.size(0), weight.size(2)}, weight.scalar_type());
-  dispatch(v, "v", [&](auto t, auto w) {
+  const Kind kind = kind_of(v_, "v"), work = work_kind(kind);
+  const Tensor v = dense(v_, kind), dy = dense(dy_, kind);
+  const Tensor weight = dense(weight_, work);
+  Tensor dv = empty(v.sizes(), kind);
+  Tensor dweight = empty(weight.sizes(), work);
+  Tensor dbias = empty({weight.size(0), weight.size(2)}, work);
+  dispatch(kind, [&](auto t, auto w) {
     using T = decltype(t);
     using W = decltype(w);
     Conv<T, W> conv(v, weight, routes);

@@ -58,14 +58,14 @@ View by_group(const Tensor& x, const char* name, int64_t groups) {
 
 struct Problem {
   Scan scan;
-  ScalarType work;
+  Kind work;
   Tensor A;  // kept alive here, in the dtype and layout that the kernels read
   OptionalTensor D, bias;
 
   Problem(const Tensor& u, const Tensor& delta, const Tensor& A_, const Tensor& B,
           const Tensor& C, const OptionalTensor& D_, const OptionalTensor& bias_,
           bool softplus, int64_t interval)
-      : work(work_dtype(u)),
+      : work(work_kind(kind_of(u, "u"))),
         A(dense(A_, work)),
         D(parameter(D_, work)),
         bias(parameter(bias_, work)) {
@@ -87,7 +87,7 @@ std::tuple<Tensor, Tensor, Tensor> forward(
   Problem p(u, delta, A, B, C, D, delta_bias, delta_softplus, interval);
   Scan& s = p.scan;
   const int64_t tiles = s.keep ? s.tiles() : 0;
-  Tensor y = empty(u.sizes(), dtype);
+  Tensor y = empty(u.sizes(), kind_of(dtype, "dtype"));
   Tensor last_state = empty({s.batch, u.size(1), s.states}, p.work);
   Tensor states = empty({s.batch, s.scans, tiles, s.states, s.channels}, p.work);
   s.y = by_group(y, "y", s.scans);
@@ -104,31 +104,25 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> backward(
     bool delta_softplus, int64_t interval) {
   Problem p(u, delta, A, B, C, D, delta_bias, delta_softplus, interval);
   Scan& s = p.scan;
-  const Tensor kept = dense(states);
+  const Tensor kept = dense(states, p.work);
   const OptionalTensor dlast = parameter(dlast_state, p.work);
-  Tensor du = empty(u.sizes(), u.scalar_type());
-  Tensor ddelta = empty(delta.sizes(), delta.scalar_type());
+  Tensor du = empty(u.sizes(), s.u.kind), ddelta = empty(delta.sizes(), s.delta.kind);
   s.y = by_group(dy, "dy", s.scans);
   s.du = by_group(du, "du", s.scans);
   s.ddelta = by_group(ddelta, "ddelta", s.scans);
   s.dlast_state = data_or_null(dlast);
   s.states_kept = kept.data_ptr();
-  Partials partials(&s, p.D, p.bias, p.work);
+  const Partials partials(&s, D.has_value(), delta_bias.has_value(), p.work);
   run_backward(s, p.work);
 
-  const int64_t n = s.states, d = u.size(1);
-  Tensor drows = sum_first(partials.drows, {s.batch, s.scans, s.steps, 2 * n}, p.work);
-  const auto rows = [&](int64_t first, const Tensor& like) {
-    const Tensor part = torch::stable::narrow(drows, 3, first, n);
-    return dense(torch::stable::transpose(part, 2, 3), like.scalar_type());
-  };
+  const int64_t b = s.batch, n = s.states, d = u.size(1);
   return {du,
           ddelta,
-          sum_first(partials.dA, {d, n}, p.work),
-          rows(0, B),
-          rows(n, C),
-          sum_first(partials.dD, {d}, p.work),
-          sum_first(partials.dbias, {d}, p.work)};
+          sum_of(s.dA, b, {d, n}, p.work),
+          sum_rows(s, 0, n, true, s.B.kind, p.work),
+          sum_rows(s, n, n, true, s.C.kind, p.work),
+          sum_of(s.dD, b, {d}, p.work),
+          sum_of(s.dbias, b, {d}, p.work)};
 }
 
 std::string cpu_capability() { return kernels().capability; }

@@ -38,22 +38,25 @@ W scale_and_dot(const T* x, const T* dy, W weight, T* dx, int64_t count) {
 // Contiguous tensors and where their elements are.
 template <class T>
 struct Inputs {
-  explicit Inputs(const std::vector<Tensor>& given) {
-    for (const Tensor& x : given) tensors.push_back(dense(x));
-    for (const Tensor& x : tensors) at.push_back(data<T>(x));
+  Inputs(const std::vector<Tensor>& given, Kind kind) {
+    for (const Tensor& x : given) {
+      tensors.push_back(dense(x, kind));
+      at.push_back(data<T>(tensors.back()));
+    }
   }
   std::vector<Tensor> tensors;
   std::vector<const T*> at;
 };
 
 Tensor forward(const std::vector<Tensor>& tensors, const Tensor& weights) {
-  Tensor y = empty(tensors[0].sizes(), tensors[0].scalar_type());
-  const Tensor weight = dense(weights, work_dtype(y));
+  const Kind kind = kind_of(tensors[0], "tensors");
+  Tensor y = empty(tensors[0].sizes(), kind);
+  const Tensor weight = dense(weights, work_kind(kind));
   const int64_t size = y.numel(), inputs = tensors.size();
-  dispatch(y, "tensors", [&](auto t, auto w) {
+  dispatch(kind, [&](auto t, auto w) {
     using T = decltype(t);
     using W = decltype(w);
-    const Inputs<T> xs(tensors);
+    const Inputs<T> xs(tensors, kind);
     const W* weight_data = data<W>(weight);
     T* out = mutable_data<T>(y);
     parallel_for(0, blocks(size), 8, [&](int64_t begin, int64_t end) {
@@ -72,16 +75,16 @@ Tensor forward(const std::vector<Tensor>& tensors, const Tensor& weights) {
 std::tuple<std::vector<Tensor>, Tensor> backward(const Tensor& dy,
                                                  const std::vector<Tensor>& tensors,
                                                  const Tensor& weights) {
-  const Tensor grad = dense(dy, tensors[0].scalar_type());
-  const Tensor weight = dense(weights, work_dtype(grad));
+  const Kind kind = kind_of(tensors[0], "tensors"), work = work_kind(kind);
+  const Tensor grad = dense(dy, kind), weight = dense(weights, work);
   const int64_t size = grad.numel(), inputs = tensors.size();
   std::vector<Tensor> dxs;
-  for (const Tensor& x : tensors) dxs.push_back(empty(x.sizes(), x.scalar_type()));
-  Tensor dweights = empty({inputs}, work_dtype(grad));
-  dispatch(grad, "tensors", [&](auto t, auto w) {
+  for (const Tensor& x : tensors) dxs.push_back(empty(x.sizes(), kind));
+  Tensor dweights = empty({inputs}, work);
+  dispatch(kind, [&](auto t, auto w) {
     using T = decltype(t);
     using W = decltype(w);
-    const Inputs<T> xs(tensors);
+    const Inputs<T> xs(tensors, kind);
     std::vector<T*> out;
     for (const Tensor& dx : dxs) out.push_back(mutable_data<T>(dx));
     const W* weight_data = data<W>(weight);
