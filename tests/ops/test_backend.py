@@ -152,7 +152,7 @@ OLD_TORCH = """
 import torch
 torch.__version__ = '2.9.1+cu128'
 import warnings
-warnings.simplefilter('error')
+warnings.simplefilter('error', RuntimeWarning)
 from mmmambamixer.ops import available_backends, weighted_sum
 print(available_backends()['cpu'])
 warnings.simplefilter('always')
