@@ -109,7 +109,7 @@ from importlib.machinery import PathFinder
 real = PathFinder.find_spec
 PathFinder.find_spec = lambda name, path=None, target=None: (
     None if name == 'torch' and path is None else real(name, path, target))
-sysconfig.get_path = lambda kind: sys.argv[0]
+sysconfig.get_path = lambda kind: site_packages
 sys.argv = ['setup.py', '--version']
 runpy.run_path('setup.py')
 """
@@ -117,8 +117,7 @@ runpy.run_path('setup.py')
 
 def isolated_setup(source: Path, site_packages: Path):
     """Run setup.py where torch lies in `site_packages` only, outside of the build."""
-    code = f'import sys; sys.argv[0] = {str(site_packages)!r}\n{ISOLATED}'
-    return run_python(code, source)
+    return run_python(f'site_packages = {str(site_packages)!r}\n{ISOLATED}', source)
 
 
 def test_setup_without_torch_says_so_in_one_sentence(source, tmp_path):
