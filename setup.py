@@ -1,21 +1,28 @@
 """Build of the package: `ops/` becomes `mmmambamixer.ops`, configs and tools `.mim`.
 
-`pip install -e . --no-build-isolation` compiles the CPU kernels against the torch that
-is installed. `MMMAMBAMIXER_NO_EXT=1` leaves them out: the ops then run their slow
-PyTorch reference and say so.
+`pip install -e . --no-build-isolation` compiles the CPU kernels with the headers of the
+torch that is installed. `MMMAMBAMIXER_NO_EXT=1` leaves them out: the ops then run their
+slow PyTorch reference and say so.
 """
 
 import os
+import runpy
 import shlex
 import shutil
+import sysconfig
 from glob import glob
+from importlib.machinery import PathFinder
 
-from setuptools import find_packages, setup
+from setuptools import Extension, find_packages, setup
+from setuptools.command.bdist_wheel import bdist_wheel
+from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
 
 OPS = ['mmmambamixer.ops'] + [f'mmmambamixer.ops.{p}' for p in find_packages('ops')]
 MIM = ['configs', 'tools', 'model-index.yml']
 """What OpenMMLab looks for in a package's `.mim` folder."""
+OLDEST_TORCH = (2, 10)
+"""The first with the stable ABI that the kernels use; also in `ops/backend.py`."""
 NO_EXT = 'MMMAMBAMIXER_NO_EXT=1 installs without the compiled kernels'
 
 
@@ -44,35 +51,66 @@ class BuildPyWithMim(build_py):
             shutil.copy2(source, target)
 
 
+class BuildKernels(build_ext):
+    """Compile `_C.so`, which is no Python module: torch loads it, on any Python."""
+
+    def run(self):
+        need_compiler()
+        super().run()
+
+    def get_ext_filename(self, fullname):
+        return os.path.join(*fullname.split('.')) + '.so'
+
+
+class WheelOfKernels(bdist_wheel):
+    """Name the platform of the kernels in the wheel's tag, and no Python."""
+
+    def get_tag(self):
+        return 'py3', 'none', super().get_tag()[2]
+
+
 def extension():
-    """Return the setup arguments that compile `mmmambamixer.ops._C`."""
-    try:
-        import torch
-        from torch.utils.cpp_extension import BuildExtension, CppExtension
-    except ModuleNotFoundError as error:
-        raise SystemExit(
-            'mmmambamixer compiles against the torch you run: install torch first, '
-            f'then `pip install --no-build-isolation .` ({NO_EXT})'
-        ) from error
+    """Return the setup arguments that compile `mmmambamixer.ops._C`.
 
-    class BuildKernels(BuildExtension):
-        """Compile, and write beside the binary which torch it is for."""
-
-        def run(self):
-            need_compiler()
-            super().run()
-            binary = self.get_ext_fullpath('mmmambamixer.ops._C')
-            record = os.path.join(os.path.dirname(binary), '_C.built_for')
-            with open(record, 'w') as file:
-                file.write(torch.__version__ + '\n')
-
-    kernels = CppExtension(
+    torch gives headers and one library to link. It is found, not imported: the binary
+    serves every torch from OLDEST_TORCH on.
+    """
+    torch = find_torch()
+    kernels = Extension(
         'mmmambamixer.ops._C',
-        ['ops/bindings.cpp', *sorted(glob('ops/*/cpu*.cpp'))],
+        sorted(glob('ops/*/cpu*.cpp')),
         depends=sorted(glob('ops/**/*.h', recursive=True)),
-        extra_compile_args=['-O3', '-g0', '-fopenmp', *without_paths(torch)],
+        language='c++',
+        include_dirs=[os.path.join(torch, 'include')],
+        library_dirs=[os.path.join(torch, 'lib')],
+        libraries=['torch_cpu'],
+        extra_compile_args=[
+            *('-std=c++17', '-O3', '-g0', '-fvisibility=hidden'),
+            *without_paths(torch),
+        ],
     )
-    return dict(cmdclass={'build_ext': BuildKernels}, ext_modules=[kernels])
+    commands = dict(build_ext=BuildKernels, bdist_wheel=WheelOfKernels)
+    return dict(cmdclass=commands, ext_modules=[kernels])
+
+
+def find_torch():
+    """Return the folder of torch: here, or where an isolated build was started from."""
+    outside = [sysconfig.get_path(kind) for kind in ('platlib', 'purelib')]
+    spec = PathFinder.find_spec('torch') or PathFinder.find_spec('torch', outside)
+    if spec is None or spec.origin is None:
+        raise SystemExit(
+            'mmmambamixer compiles its CPU kernels against torch: install torch first, '
+            f'then `pip install --no-build-isolation .` ({NO_EXT})'
+        )
+    folder = os.path.dirname(spec.origin)
+    version = runpy.run_path(os.path.join(folder, 'version.py'))['__version__']
+    if tuple(map(int, version.split('.')[:2])) < OLDEST_TORCH:
+        oldest = '.'.join(map(str, OLDEST_TORCH))
+        raise SystemExit(
+            f'mmmambamixer compiles its CPU kernels against torch {oldest} or later, '
+            f'and this is {version} ({NO_EXT})'
+        )
+    return folder
 
 
 def need_compiler():
@@ -88,11 +126,10 @@ def need_compiler():
 def without_paths(torch):
     """Return options that keep this machine's folders out of the binary.
 
-    Messages of `TORCH_CHECK` carry the path of their source. The last match counts,
-    and torch may lie in a `.venv` in here.
+    Errors name their source. The last match counts, and torch may lie in here.
     """
-    here, there = os.path.abspath('.'), os.path.dirname(torch.__file__)
-    return [f'-ffile-prefix-map={here}=.', f'-ffile-prefix-map={there}=torch']
+    here = os.path.abspath('.')
+    return [f'-ffile-prefix-map={here}=.', f'-ffile-prefix-map={torch}=torch']
 
 
 kwargs = {} if os.environ.get('MMMAMBAMIXER_NO_EXT') == '1' else extension()

@@ -22,10 +22,6 @@ PACKAGES = (
 )
 
 
-SAFE_TORCH = (2, 10)
-"""From here on `torch.load(weights_only=True)` runs no code that a file brings."""
-
-
 def version_of(package: str) -> str:
     """Return the version of a package as imported, or why it is not to be had."""
     try:
@@ -43,12 +39,13 @@ def describe() -> dict[str, str]:
     import torch
 
     from . import __version__
+    from .checkpoints.trust import risk
     from .ops import available_backends
     from .ops.backend import BINARY_ERROR
 
     facts = {'mmmambamixer': __version__, 'python': sys.version.split()[0]}
     facts |= {package: version_of(package) for package in PACKAGES}
-    facts['torch'] += risk_of(torch.__version__)
+    facts['torch'] += f' ({risk()})' if risk() else ''
     facts['platform'] = f'{platform.system()} {platform.machine()}'
     facts['CPU capability'] = torch.backends.cpu.get_cpu_capability()
     facts['threads'] = str(torch.get_num_threads())
@@ -59,13 +56,6 @@ def describe() -> dict[str, str]:
     for device, backend in available_backends().items():
         facts[f'ops on {device}'] = backend
     return facts
-
-
-def risk_of(version: str) -> str:
-    """Return what to know of a version of torch that reads checkpoints unsafely."""
-    if tuple(map(int, version.split('.')[:2])) >= SAFE_TORCH:
-        return ''
-    return ' (a crafted checkpoint can run code: CVE-2026-24747, fixed in 2.10)'
 
 
 def gpu() -> str:

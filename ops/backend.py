@@ -1,7 +1,7 @@
 """Schemas of the ops and the choice of what runs them.
 
 The PyTorch dispatcher is the only switch: CPU tensors go to the C++ kernels of
-`_C`, CUDA tensors to Triton. Without the binary, CPU tensors run the plain PyTorch
+`_C.so`, CUDA tensors to Triton. Without the binary, CPU tensors run the plain PyTorch
 reference after one warning; without Triton, CUDA tensors raise.
 """
 
@@ -19,6 +19,7 @@ INTERVAL = 32
 """Steps between two states that the forward keeps for the backward."""
 
 LIBRARY = torch.library.Library(NAMESPACE, 'DEF')
+LIBRARY.define('cpu_capability() -> str')
 LIBRARY.define(
     'selective_scan(Tensor u, Tensor delta, Tensor A, Tensor B, Tensor C, Tensor? D, '
     'Tensor? delta_bias, bool delta_softplus, ScalarType dtype, int interval) '
@@ -57,6 +58,9 @@ LIBRARY.define(
 
 TRITON_FOUND = importlib.util.find_spec('triton') is not None
 
+BINARY = Path(__file__).with_name('_C.so')
+OLDEST_TORCH = (2, 10)
+"""The first with the stable ABI that the binary uses; also in `setup.py`."""
 HOW_TO_BUILD = (
     'build it with `pip install -e . --no-build-isolation` (needs a C++17 compiler)'
 )
@@ -65,35 +69,36 @@ OLDEST_TRITON = (3, 4)
 """The kernels compile with it and later ones; it comes with torch 2.8."""
 
 
-def load_binary() -> ImportError | None:
-    """Load `_C` and return None, or return why it is not loaded.
+def load_binary() -> str | None:
+    """Load `_C.so` and return None, or return why it is not loaded and what to do.
 
-    An absent binary is mentioned when a kernel is first missed, as it may be meant; one
-    that is there and does not fit gives a warning at once. A binary is for one minor
-    version of torch: with another it may load all the same and then misread tensors.
+    A binary that is absent, or not for a torch as old, is mentioned when a kernel is
+    first missed, as that may be meant; one that does not load gives a warning at once.
     """
-    record = Path(__file__).with_name('_C.built_for')  # setup.py writes it
-    built_for = record.read_text().strip() if record.is_file() else '(not recorded)'
+    if _minor(torch.__version__) < OLDEST_TORCH:
+        oldest = '.'.join(map(str, OLDEST_TORCH))
+        return (
+            f'the compiled kernels need torch {oldest}, this is {torch.__version__}; '
+            f'install torch {oldest} or later'
+        )
+    if not BINARY.is_file():
+        return f'there is no {BINARY}; {HOW_TO_BUILD}'
     try:
-        if record.is_file() and _minor(built_for) != _minor(torch.__version__):
-            raise ImportError('another minor version')
-        importlib.import_module('._C', __package__)
-        return None
-    except ModuleNotFoundError as error:
-        return error
-    except ImportError as error:
-        reason = f'built for torch {built_for}, this is torch {torch.__version__}'
+        torch.ops.load_library(str(BINARY))
+    except OSError as error:  # newer versions of torch hide the loader's own words
+        reason = f'{BINARY} does not load: {error.__cause__ or error}; {HOW_TO_BUILD}'
         warnings.warn(
-            f'the compiled kernels of mmmambamixer do not fit ({reason}: {error}), so '
-            f'CPU tensors will run the slow PyTorch reference; {HOW_TO_BUILD}',
+            'CPU tensors will run the slow PyTorch reference of the mmmambamixer ops, '
+            f'as {reason}',
             RuntimeWarning,
             stacklevel=2,
         )
-        return ImportError(f'{reason}: {error}')
+        return reason
+    return None
 
 
-def _minor(version: str) -> list[str]:
-    return version.split('.')[:2]
+def _minor(version: str) -> tuple[int, ...]:
+    return tuple(map(int, version.split('.')[:2]))
 
 
 BINARY_ERROR = load_binary()
@@ -127,7 +132,7 @@ def available_backends() -> dict[str, str]:
     if BINARY_ERROR is None:
         cpu = f'C++ ({cpu_capability()})'
     else:
-        cpu = f'PyTorch reference, slow: {BINARY_ERROR}; {HOW_TO_BUILD}'
+        cpu = f'PyTorch reference, slow: {BINARY_ERROR}'
     if not TRITON_FOUND:
         cuda = f'none: Triton is missing; {HOW_TO_GET_TRITON}'
     else:
@@ -141,7 +146,7 @@ def available_backends() -> dict[str, str]:
 
 def cpu_capability() -> str:
     """Return the instruction set that the C++ kernels chose on this processor."""
-    return importlib.import_module('._C', __package__).cpu_capability()
+    return torch.ops.mmmambamixer.cpu_capability()
 
 
 @functools.cache
@@ -173,8 +178,8 @@ def _load_then(target: str) -> Callable:
 def _warn_once_then(name: str, reference: Callable) -> Callable:
     def run(*args):
         warnings.warn(
-            f'mmmambamixer::{name} runs its slow PyTorch reference on CPU because the '
-            f'compiled kernels could not be loaded ({BINARY_ERROR}); {HOW_TO_BUILD}',
+            f'mmmambamixer::{name} runs its slow PyTorch reference on CPU, as '
+            f'{BINARY_ERROR}',
             RuntimeWarning,
             stacklevel=2,
         )

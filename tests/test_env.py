@@ -20,12 +20,12 @@ def test_report_names_versions_and_the_backend_of_each_device():
     assert facts['compiled kernels'].split(':')[0] in ('present', 'missing')
 
 
-@pytest.mark.parametrize('version', ['2.6.0', '2.9.1+cu128', '1.13.1'])
+@pytest.mark.parametrize('version', ['2.8.0', '2.9.1+cu128'])
 def test_a_torch_that_reads_unsafely_is_told(version, monkeypatch):
     monkeypatch.setattr(torch, '__version__', version)
-    assert env.describe()['torch'] == (
-        f'{version} (a crafted checkpoint can run code: CVE-2026-24747, fixed in 2.10)'
-    )
+    text = env.describe()['torch']
+    assert text.startswith(f'{version} (a crafted checkpoint can run code')
+    assert 'CVE-2026-24747, fixed in 2.10' in text
     monkeypatch.setattr(torch, '__version__', '2.10.0')
     assert env.describe()['torch'] == '2.10.0'
 

@@ -102,12 +102,47 @@ def test_editable_install_links_mim_into_the_checkout(source, tmp_path):
     assert (mim / 'model-index.yml').is_file()
 
 
-def test_setup_without_torch_says_so_in_one_sentence(source):
-    code = (
-        'import runpy, sys; sys.modules["torch"] = None; '
-        'sys.argv = ["setup.py", "--version"]; runpy.run_path("setup.py")'
-    )
-    result = run_python(code, source)
+ISOLATED = """
+import runpy, sys, sysconfig
+from importlib.machinery import PathFinder
+
+real = PathFinder.find_spec
+PathFinder.find_spec = lambda name, path=None, target=None: (
+    None if name == 'torch' and path is None else real(name, path, target))
+sysconfig.get_path = lambda kind: site_packages
+sys.argv = ['setup.py', '--version']
+runpy.run_path('setup.py')
+"""
+
+
+def isolated_setup(source: Path, site_packages: Path):
+    """Run setup.py where torch lies in `site_packages` only, outside of the build."""
+    return run_python(f'site_packages = {str(site_packages)!r}\n{ISOLATED}', source)
+
+
+def test_setup_without_torch_says_so_in_one_sentence(source, tmp_path):
+    result = isolated_setup(source, tmp_path)
     assert result.returncode == 1
     assert 'install torch first' in result.stderr
     assert 'Traceback' not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ('version', 'fits'), [('2.9.1+cu128', False), ('2.14.0', True)]
+)
+def test_an_isolated_build_takes_the_torch_of_its_python(
+    version, fits, source, tmp_path
+):
+    (tmp_path / 'torch').mkdir()
+    (tmp_path / 'torch/__init__.py').write_text('raise ImportError("not to import")')
+    (tmp_path / 'torch/version.py').write_text(f'__version__ = {version!r}\n')
+    result = isolated_setup(source, tmp_path)
+    assert result.returncode == (0 if fits else 1), result.stderr
+    if fits:
+        assert result.stdout.strip() == mmmambamixer.__version__
+    else:
+        assert result.stderr.splitlines()[-1] == (
+            'mmmambamixer compiles its CPU kernels against torch 2.10 or later, and '
+            'this is 2.9.1+cu128 (MMMAMBAMIXER_NO_EXT=1 installs without the compiled '
+            'kernels)'
+        )

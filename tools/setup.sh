@@ -54,7 +54,7 @@ print("[setup] torch", torch.__version__, "torchvision", torchvision.__version__
     "$PY" -c '
 import sys, torch
 sys.exit(tuple(map(int, torch.__version__.split(".")[:2])) < (2, 10))' ||
-        fail 'torch is older than 2.10, where a crafted checkpoint can run code'
+        fail 'torch is older than 2.10, which the tested set and the CPU kernels need'
 }
 
 install_tested() {
@@ -129,7 +129,7 @@ install_package() {
         say '5/5 installing mmmambamixer without its kernels, as MMMAMBAMIXER_NO_EXT=1 says'
     else
         need_compiler mmmambamixer
-        say '5/5 compiling mmmambamixer and its kernels (about 2 minutes)'
+        say '5/5 compiling mmmambamixer and its kernels (under a minute)'
     fi
     "${PIP[@]}" install --no-build-isolation --no-deps -e .
     "$PY" -m mmmambamixer.env

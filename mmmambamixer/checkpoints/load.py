@@ -1,19 +1,18 @@
 """Load checkpoint files: whole ones, and without running anything in them."""
 
 import logging
-import os
 import pickle
 from pathlib import Path
 from zipfile import BadZipFile, ZipFile, is_zipfile
 
 import torch
 from mmengine.logging import print_log
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 
 from .digests import check_digest
 from .storage import is_complete
-
-UNPICKLE = 'MMMAMBAMIXER_UNPICKLE'
-"""Variable that allows files to bring more than tensors and plain data."""
+from .trust import UNPICKLE, UnsafeTorch, reads_safely, risk, trusts_all
 
 PROTOCOLS = (b'\x02', b'\x03', b'\x04', b'\x05')
 """Second byte of a pickle."""
@@ -23,18 +22,21 @@ def load_local(filename: str, map_location=None) -> dict:
     """Load a checkpoint file that holds tensors and plain data only.
 
     Args:
-        filename: Path; `~` is expanded.
-        map_location: As in `torch.load`.
+        filename: Path; `~` is expanded. `.safetensors` is read as weights alone, any
+            other as a file of `torch.save`.
+        map_location: As in `torch.load`; a function of it is not called for
+            safetensors, whose tensors then lie on the CPU.
 
     `MMMAMBAMIXER_UNPICKLE=1` in the environment lifts that limit, for files whose
-    origin is known: their code then runs, as that of any pickle.
+    origin is known: their code then runs, as that of any pickle. Without it, torch
+    before 2.10 reads safetensors only.
 
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If the file is damaged, which a digest in it or in its name tells,
-            or is no checkpoint, or holds more than tensors and plain data.
+            or is no checkpoint, or holds more than tensors and plain data;
+            `UnsafeTorch`, which is one, if this torch cannot tell that.
     """
-    plain = os.environ.get(UNPICKLE) != '1'
     path = Path(filename).expanduser()
     if path.is_dir():
         raise FileNotFoundError(f'{path} is a folder, expected a checkpoint file')
@@ -51,10 +53,48 @@ def load_local(filename: str, map_location=None) -> dict:
             f'{path} is not a readable checkpoint, it is damaged: its bytes are '
             'not those that were written'
         )
-    if not plain:
-        print_log(f'{UNPICKLE}=1: {path} may run code', level=logging.WARNING)
+    if path.suffix == '.safetensors':
+        return dict(state_dict=read_safetensors(path, map_location))
+    checkpoint = unpickle(path, map_location)
+    if not isinstance(checkpoint, dict):
+        raise ValueError(
+            f'{path} is no checkpoint: expected a dict, it holds a '
+            f'{type(checkpoint).__name__}'
+        )
+    return checkpoint
+
+
+def read_safetensors(path: Path, map_location=None) -> dict[str, torch.Tensor]:
+    """Return the tensors of a safetensors file, whose format cannot bring code.
+
+    Raises:
+        ValueError: If it is damaged or of another format.
+    """
+    device = map_location if isinstance(map_location, str | torch.device) else 'cpu'
     try:
-        checkpoint = torch.load(path, map_location=map_location, weights_only=plain)
+        return load_file(path, device=str(device))
+    except SafetensorError as error:
+        raise ValueError(f'{no_checkpoint(path)} ({_reason(error)})') from error
+
+
+def unpickle(path: Path, map_location=None) -> object:
+    """Return what a file of `torch.save` holds: tensors and plain data, or it raises.
+
+    Raises:
+        ValueError: As `load_local`.
+    """
+    if trusts_all():
+        print_log(f'{UNPICKLE}=1: {path} may run code', level=logging.WARNING)
+    elif not reads_safely():
+        raise UnsafeTorch(
+            f'{path} is refused: this is torch {torch.__version__}, where {risk()}; '
+            'install torch 2.10 or later, or give weights as .safetensors, or, if you '
+            f'trust whoever wrote it, set {UNPICKLE}=1, and the code in it runs'
+        )
+    try:
+        return torch.load(
+            path, map_location=map_location, weights_only=not trusts_all()
+        )
     except pickle.UnpicklingError as error:
         if not looks_pickled(path):
             raise ValueError(no_checkpoint(path)) from error
@@ -65,12 +105,6 @@ def load_local(filename: str, map_location=None) -> dict:
         ) from error
     except Exception as error:  # torch raises many kinds for files that are none
         raise ValueError(f'{no_checkpoint(path)} ({_reason(error)})') from error
-    if not isinstance(checkpoint, dict):
-        raise ValueError(
-            f'{path} is no checkpoint: expected a dict, it holds a '
-            f'{type(checkpoint).__name__}'
-        )
-    return checkpoint
 
 
 def sums_agree(path: Path) -> bool:
@@ -93,7 +127,7 @@ def looks_pickled(path: Path) -> bool:
 
 
 def no_checkpoint(path: Path) -> str:
-    """Return the sentence for a file that is none of torch's."""
+    """Return the sentence for a file that is none of these formats."""
     size = path.stat().st_size
     with open(path, 'rb') as file:
         start = file.read(8)

@@ -6,6 +6,7 @@ from pathlib import Path
 from ..messages import TrainingStopped
 from .load import load_local
 from .storage import is_complete
+from .trust import UnsafeTorch
 
 
 def newest_complete(
@@ -24,6 +25,7 @@ def newest_complete(
 
     Raises:
         TrainingStopped: If there are some and none is complete.
+        UnsafeTorch: If this torch can read none of them safely.
     """
     found = {path for pattern in patterns for path in Path(folder).glob(pattern)}
     times = {path: path.stat().st_mtime_ns for path in found}
@@ -46,6 +48,8 @@ def damage(path: Path) -> str | None:
     try:
         if not is_complete(path):
             load_local(path, 'cpu')
+    except UnsafeTorch:  # of all of them, and no fault of the file
+        raise
     except (ValueError, OSError) as error:
         return str(error)
     return None

@@ -1,19 +1,10 @@
 // CPU kernels of mmmambamixer::scan_conv and its backward. Features are contiguous, so a
 // tap is a scaled row added to a row; one pass reads v (and dy) and writes the results.
 // Filters for each feature, weight (g, t, d), are in cpu_depthwise.cpp.
-#include <ATen/Parallel.h>
-#include <torch/extension.h>
-#include <torch/library.h>
-
-#include <algorithm>
-#include <vector>
-
 #include "depthwise.h"
 
 namespace mmmambamixer {
 namespace {
-
-using at::Tensor;
 
 constexpr int64_t kBlock = 512, kLanes = 16;  // features of a task; lanes of a sum
 
@@ -31,15 +22,6 @@ int64_t source(int64_t i, int64_t tap, int64_t taps, int64_t route) {
   return route >= 2 ? i + back : i - back;
 }
 
-template <class F>
-void dispatch(const Tensor& x, F&& f) {
-  AT_DISPATCH_FLOATING_TYPES_AND2(
-      at::kHalf, at::kBFloat16, x.scalar_type(), "scan_conv", [&] {
-        using W = std::conditional_t<std::is_same_v<scalar_t, double>, double, float>;
-        f(scalar_t(), W());
-      });
-}
-
 template <class T, class W>
 void add_row(const T* x, W weight, W* total, int64_t count) {
   for (int64_t c = 0; c < count; ++c) total[c] += weight * W(x[c]);
@@ -54,20 +36,20 @@ void dot_row(const T* x, const T* y, W* lanes, int64_t count) {
 }
 
 Tensor forward(const Tensor& v_, const Tensor& weight_, const Tensor& bias_,
-               at::IntArrayRef routes) {
+               const Integers& routes) {
   if (weight_.dim() == 3) return depthwise_forward(v_, weight_, bias_, routes);
-  const Tensor v = v_.contiguous();
-  const Shape s(v, weight_);
-  Tensor y = at::empty({s.b, s.g, s.l, s.d}, v.options());
-  dispatch(v, [&](auto t, auto w) {
+  const Kind kind = kind_of(v_, "v"), work = work_kind(kind);
+  const Tensor v = dense(v_, kind);
+  const Tensor weight = dense(weight_, work), bias = dense(bias_, work);
+  const Shape s(v, weight);
+  Tensor y = empty({s.b, s.g, s.l, s.d}, kind);
+  dispatch(kind, [&](auto t, auto w) {
     using T = decltype(t);
     using W = decltype(w);
-    const auto work = c10::CppTypeToScalarType<W>::value;
-    const Tensor weight = weight_.to(work).contiguous(), bias = bias_.to(work).contiguous();
-    const W *filter = weight.const_data_ptr<W>(), *offset = bias.const_data_ptr<W>();
-    const T* in = v.const_data_ptr<T>();
-    T* out = y.mutable_data_ptr<T>();
-    at::parallel_for(0, s.b * s.g * s.blocks, 1, [&](int64_t begin, int64_t end) {
+    const W *filter = data<W>(weight), *offset = data<W>(bias);
+    const T* in = data<T>(v);
+    T* out = mutable_data<T>(y);
+    parallel_for(0, s.b * s.g * s.blocks, 1, [&](int64_t begin, int64_t end) {
       W total[kBlock];
       for (int64_t task = begin; task < end; ++task) {
         const int64_t first = task % s.blocks * kBlock, k = task / s.blocks % s.g;
@@ -90,23 +72,25 @@ Tensor forward(const Tensor& v_, const Tensor& weight_, const Tensor& bias_,
 }
 
 std::tuple<Tensor, Tensor, Tensor> backward(const Tensor& dy_, const Tensor& v_,
-                                            const Tensor& weight_, at::IntArrayRef routes) {
+                                            const Tensor& weight_,
+                                            const Integers& routes) {
   if (weight_.dim() == 3) return depthwise_backward(dy_, v_, weight_, routes);
-  const Tensor v = v_.contiguous(), dy = dy_.to(v.scalar_type()).contiguous();
-  const Shape s(v, weight_);
-  Tensor dv = at::empty(v.sizes(), v.options());
-  Tensor dweight, dbias;
-  dispatch(v, [&](auto t, auto w) {
+  const Kind kind = kind_of(v_, "v"), work = work_kind(kind);
+  const Tensor v = dense(v_, kind), dy = dense(dy_, kind);
+  const Tensor weight = dense(weight_, work);
+  const Shape s(v, weight);
+  Tensor dv = empty(v.sizes(), kind);
+  Tensor dweight = empty(weight.sizes(), work);
+  Tensor dbias = empty({s.g}, work);
+  dispatch(kind, [&](auto t, auto w) {
     using T = decltype(t);
     using W = decltype(w);
-    const auto work = c10::CppTypeToScalarType<W>::value;
-    const Tensor weight = weight_.to(work).contiguous();
-    const W* filter = weight.const_data_ptr<W>();
-    const T *in = v.const_data_ptr<T>(), *grad = dy.const_data_ptr<T>();
-    T* out = dv.mutable_data_ptr<T>();
+    const W* filter = data<W>(weight);
+    const T *in = data<T>(v), *grad = data<T>(dy);
+    T* out = mutable_data<T>(dv);
     const int64_t sums = s.g * (s.t + 1);  // of each scan: its taps, then its bias
     std::vector<double> partial(s.b * s.blocks * sums);
-    at::parallel_for(0, s.b * s.blocks, 1, [&](int64_t begin, int64_t end) {
+    parallel_for(0, s.b * s.blocks, 1, [&](int64_t begin, int64_t end) {
       std::vector<W> lanes(sums * kLanes);
       W total[kBlock];
       for (int64_t task = begin; task < end; ++task) {
@@ -140,24 +124,20 @@ std::tuple<Tensor, Tensor, Tensor> backward(const Tensor& dy_, const Tensor& v_,
         }
       }
     });
-    dweight = at::empty({s.g, s.t}, weight.options());
-    dbias = at::empty({s.g}, weight.options());
+    W *taps = mutable_data<W>(dweight), *biases = mutable_data<W>(dbias);
     for (int64_t n = 0; n < sums; ++n) {
       double total = 0;
       for (int64_t task = 0; task < s.b * s.blocks; ++task) total += partial[task * sums + n];
       const int64_t k = n / (s.t + 1), tap = n % (s.t + 1);
-      if (tap < s.t)
-        dweight.mutable_data_ptr<W>()[k * s.t + tap] = W(total);
-      else
-        dbias.mutable_data_ptr<W>()[k] = W(total);
+      (tap < s.t ? taps[k * s.t + tap] : biases[k]) = W(total);
     }
   });
   return {dv, dweight, dbias};
 }
 
-TORCH_LIBRARY_IMPL(mmmambamixer, CPU, m) {
-  m.impl("scan_conv", &forward);
-  m.impl("scan_conv_backward", &backward);
+STABLE_TORCH_LIBRARY_IMPL(mmmambamixer, CPU, m) {
+  m.impl("scan_conv", TORCH_BOX(&forward));
+  m.impl("scan_conv_backward", TORCH_BOX(&backward));
 }
 
 }  // namespace

@@ -3,20 +3,11 @@
 // loops are plain C++: the compiler vectorises them once for each instruction set.
 //
 // Axis letters: b batch, k scan, i step, c feature, r steps back in the order of a scan.
-#include <ATen/Dispatch.h>
-#include <ATen/Parallel.h>
-#include <torch/extension.h>
-
-#include <algorithm>
-#include <vector>
-
 #include "../selective_scan/engine.h"
 #include "depthwise.h"
 
 namespace mmmambamixer {
 namespace {
-
-using at::Tensor;
 
 constexpr int64_t kLanes = 16;           // features that are worked on at a time
 constexpr int64_t kBlock = 512;          // features of a task
@@ -35,10 +26,10 @@ struct Conv {
   T* result = nullptr;        // y, or dv
   double* partial = nullptr;  // (chunk, k, tap or bias, c): the sums of each chunk
 
-  Conv(const Tensor& v_, const Tensor& weight_, at::IntArrayRef routes_)
+  Conv(const Tensor& v_, const Tensor& weight_, const Integers& routes_)
       : routes(routes_.data()), b(v_.size(0)), l(v_.size(1)), d(v_.size(2)),
         g(weight_.size(0)), t(weight_.size(1)), blocks((d + kBlock - 1) / kBlock),
-        v(v_.const_data_ptr<T>()), weight(weight_.const_data_ptr<W>()) {
+        v(data<T>(v_)), weight(data<W>(weight_)) {
     const int64_t products = std::max<int64_t>(1, g * l * t * std::min(d, kBlock));
     items = std::max(kProducts / products, (b + kChunks - 1) / kChunks);
     items = std::max<int64_t>(items, 1);
@@ -202,34 +193,24 @@ Run<T, W> choose(bool forward) {
 template <class T, class W>
 void run(const Conv<T, W>& conv, bool forward) {
   const auto kernel = choose<T, W>(forward);
-  at::parallel_for(0, conv.tasks(), 1, [&](int64_t begin, int64_t end) {
-    kernel(conv, begin, end);
-  });
-}
-
-template <class F>
-void dispatch(const Tensor& x, F&& f) {
-  AT_DISPATCH_FLOATING_TYPES_AND2(
-      at::kHalf, at::kBFloat16, x.scalar_type(), "scan_conv", [&] {
-        using W = std::conditional_t<std::is_same_v<scalar_t, double>, double, float>;
-        f(scalar_t(), W());
-      });
+  parallel_for(0, conv.tasks(), 1,
+               [&](int64_t begin, int64_t end) { kernel(conv, begin, end); });
 }
 
 }  // namespace
 
 Tensor depthwise_forward(const Tensor& v_, const Tensor& weight_, const Tensor& bias_,
-                         at::IntArrayRef routes) {
-  const Tensor v = v_.contiguous();
-  Tensor y = at::empty({v.size(0), weight_.size(0), v.size(1), v.size(2)}, v.options());
-  dispatch(v, [&](auto t, auto w) {
+                         const Integers& routes) {
+  const Kind kind = kind_of(v_, "v"), work = work_kind(kind);
+  const Tensor v = dense(v_, kind);
+  const Tensor weight = dense(weight_, work), bias = dense(bias_, work);
+  Tensor y = empty({v.size(0), weight.size(0), v.size(1), v.size(2)}, kind);
+  dispatch(kind, [&](auto t, auto w) {
     using T = decltype(t);
     using W = decltype(w);
-    const auto work = c10::CppTypeToScalarType<W>::value;
-    const Tensor weight = weight_.to(work).contiguous(), bias = bias_.to(work).contiguous();
     Conv<T, W> conv(v, weight, routes);
-    conv.bias = bias.const_data_ptr<W>();
-    conv.result = y.mutable_data_ptr<T>();
+    conv.bias = data<W>(bias);
+    conv.result = mutable_data<T>(y);
     run(conv, true);
   });
   return y;
@@ -237,27 +218,26 @@ Tensor depthwise_forward(const Tensor& v_, const Tensor& weight_, const Tensor& 
 
 std::tuple<Tensor, Tensor, Tensor> depthwise_backward(const Tensor& dy_, const Tensor& v_,
                                                       const Tensor& weight_,
-                                                      at::IntArrayRef routes) {
-  const Tensor v = v_.contiguous(), dy = dy_.to(v.scalar_type()).contiguous();
-  Tensor dv = at::empty(v.sizes(), v.options());
-  Tensor dweight, dbias;
-  dispatch(v, [&](auto t, auto w) {
+                                                      const Integers& routes) {
+  const Kind kind = kind_of(v_, "v"), work = work_kind(kind);
+  const Tensor v = dense(v_, kind), dy = dense(dy_, kind);
+  const Tensor weight = dense(weight_, work);
+  Tensor dv = empty(v.sizes(), kind);
+  Tensor dweight = empty(weight.sizes(), work);
+  Tensor dbias = empty({weight.size(0), weight.size(2)}, work);
+  dispatch(kind, [&](auto t, auto w) {
     using T = decltype(t);
     using W = decltype(w);
-    const auto work = c10::CppTypeToScalarType<W>::value;
-    const Tensor weight = weight_.to(work).contiguous();
     Conv<T, W> conv(v, weight, routes);
     const int64_t size = conv.sums() * conv.d;  // of the sums of a chunk
     std::vector<double> partial(conv.chunks * size), total(size);
-    conv.dy = dy.const_data_ptr<T>();
-    conv.result = dv.mutable_data_ptr<T>();
+    conv.dy = data<T>(dy);
+    conv.result = mutable_data<T>(dv);
     conv.partial = partial.data();
     run(conv, false);
     for (int64_t chunk = 0; chunk < conv.chunks; ++chunk)
       for (int64_t n = 0; n < size; ++n) total[n] += partial[chunk * size + n];
-    dweight = at::empty(weight.sizes(), weight.options());
-    dbias = at::empty({conv.g, conv.d}, weight.options());
-    W *taps = dweight.mutable_data_ptr<W>(), *bias = dbias.mutable_data_ptr<W>();
+    W *taps = mutable_data<W>(dweight), *bias = mutable_data<W>(dbias);
     const double* sum = total.data();
     for (int64_t k = 0; k < conv.g; ++k) {
       for (int64_t n = 0; n < conv.t * conv.d; ++n) *taps++ = W(*sum++);

@@ -167,8 +167,8 @@ struct BackwardMemory {
         h((kTileSteps + 1) * kBackwardStates * kBackwardVectors * kLanes<T>),
         a(kTileSteps * kBackwardStates * kBackwardVectors * kLanes<T>),
         dB(kTileSteps * s.states * kLanes<T>), dC(kTileSteps * s.states * kLanes<T>),
-        ddt(kTileSteps * s.rank * kLanes<T>), sums(kTileSteps * (2 * s.states + s.rank)),
-        rows(kTileSteps * (2 * s.states + s.rank)), dA(s.states), dD(1), dbias(1),
+        ddt(kTileSteps * s.rank * kLanes<T>), sums(kTileSteps * s.row()),
+        rows(kTileSteps * s.row()), dA(s.states), dD(1), dbias(1),
         dweight(s.rank) {}
 
   ParameterSets<T> sets;
@@ -189,7 +189,7 @@ void backward_task(const Scan& s, const Task& task, BackwardMemory<T>& m) {
   T *dy = m.dy, *du = m.du, *ddelta = m.ddelta, *dexponent = m.dexponent;
   T *start = m.start, *g = m.g, *dB = m.dB, *dC = m.dC, *ddt = m.ddt, *rows = m.rows;
   Sums<T>&dA = m.dA, &dD = m.dD, &dbias = m.dbias, &dweight = m.dweight;
-  const int64_t row = 2 * N + s.rank;
+  const int64_t row = s.row();
   const View drows{s.drows, sizeof(T) == 8 ? Kind::f64 : Kind::f32,
                    s.scans * s.steps * row, s.steps * row, row, 1};
 

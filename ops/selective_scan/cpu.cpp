@@ -1,6 +1,4 @@
 // CPU kernels of mmmambamixer::selective_scan and its backward.
-#include <torch/library.h>
-
 #include <cstdlib>
 #include <string>
 #include <vector>
@@ -40,8 +38,8 @@ const Kernels& choose_kernels() {
     if (choice.name == wanted) return *choice.kernels;
     names += (names.empty() ? "" : ", ") + choice.name;
   }
-  TORCH_CHECK_VALUE(false, "MMMAMBAMIXER_CPU must be one of ", names,
-                    " on this processor, got ", wanted);
+  throw std::invalid_argument("MMMAMBAMIXER_CPU must be one of " + names +
+                              " on this processor, got " + wanted);
 }
 
 }  // namespace
@@ -51,38 +49,33 @@ const Kernels& kernels() {
   return chosen;
 }
 
-const char* cpu_capability() { return kernels().capability; }
-
 namespace {
 
-using at::Tensor;
-
-// (b, d, l) as (b, g, l, d / g)
-Tensor by_group(const Tensor& x, int64_t groups) {
-  return x.unflatten(1, {groups, x.size(1) / groups}).transpose(2, 3);
+// (b, d, l), whose channels are those of all groups
+View by_group(const Tensor& x, const char* name, int64_t groups) {
+  return view_of(x, name, x.stride(1) * (x.size(1) / groups), 2, 1);
 }
 
 struct Problem {
   Scan scan;
-  at::ScalarType work;
-  Tensor A, D, bias;  // kept alive here, in the dtype and layout that the kernels read
+  Kind work;
+  Tensor A;  // kept alive here, in the dtype and layout that the kernels read
+  OptionalTensor D, bias;
 
   Problem(const Tensor& u, const Tensor& delta, const Tensor& A_, const Tensor& B,
           const Tensor& C, const OptionalTensor& D_, const OptionalTensor& bias_,
           bool softplus, int64_t interval)
-      : work(work_dtype(u)),
-        A(parameter(A_, work)),
+      : work(work_kind(kind_of(u, "u"))),
+        A(dense(A_, work)),
         D(parameter(D_, work)),
         bias(parameter(bias_, work)) {
     const int64_t groups = B.size(1);
-    TORCH_CHECK_VALUE(groups > 0, "B must have at least one group, got none");
+    if (groups == 0) throw std::invalid_argument("B must have at least one group, got none");
     scan.batch = u.size(0), scan.scans = groups, scan.channels = u.size(1) / groups;
     scan.steps = u.size(2), scan.states = A.size(1);
     scan.keep = keeps_states(interval), scan.softplus = softplus;
-    scan.u = view_of(by_group(u, groups), "u");
-    scan.delta = view_of(by_group(delta, groups), "delta");
-    scan.B = view_of(B.transpose(2, 3), "B");
-    scan.C = view_of(C.transpose(2, 3), "C");
+    scan.u = by_group(u, "u", groups), scan.delta = by_group(delta, "delta", groups);
+    scan.B = view_of(B, "B", 3, 2), scan.C = view_of(C, "C", 3, 2);
     scan.A = A.const_data_ptr(), scan.D = data_or_null(D), scan.bias = data_or_null(bias);
   }
 };
@@ -90,15 +83,14 @@ struct Problem {
 std::tuple<Tensor, Tensor, Tensor> forward(
     const Tensor& u, const Tensor& delta, const Tensor& A, const Tensor& B, const Tensor& C,
     const OptionalTensor& D, const OptionalTensor& delta_bias, bool delta_softplus,
-    at::ScalarType dtype, int64_t interval) {
+    ScalarType dtype, int64_t interval) {
   Problem p(u, delta, A, B, C, D, delta_bias, delta_softplus, interval);
   Scan& s = p.scan;
-  const auto options = u.options().dtype(p.work);
   const int64_t tiles = s.keep ? s.tiles() : 0;
-  Tensor y = at::empty(u.sizes(), u.options().dtype(dtype));
-  Tensor last_state = at::empty({s.batch, u.size(1), s.states}, options);
-  Tensor states = at::empty({s.batch, s.scans, tiles, s.states, s.channels}, options);
-  s.y = view_of(by_group(y, s.scans), "y");
+  Tensor y = empty(u.sizes(), kind_of(dtype, "dtype"));
+  Tensor last_state = empty({s.batch, u.size(1), s.states}, p.work);
+  Tensor states = empty({s.batch, s.scans, tiles, s.states, s.channels}, p.work);
+  s.y = by_group(y, "y", s.scans);
   s.last_state = last_state.mutable_data_ptr();
   s.states_kept = states.mutable_data_ptr();
   run_forward(s, p.work);
@@ -112,32 +104,36 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> backward(
     bool delta_softplus, int64_t interval) {
   Problem p(u, delta, A, B, C, D, delta_bias, delta_softplus, interval);
   Scan& s = p.scan;
-  const auto options = u.options().dtype(p.work);
-  const Tensor kept = states.contiguous();
-  const Tensor dlast = parameter(dlast_state, p.work);
-  Tensor du = at::empty(u.sizes(), u.options());
-  Tensor ddelta = at::empty(delta.sizes(), delta.options());
-  s.y = view_of(by_group(dy, s.scans), "dy");
-  s.du = view_of(by_group(du, s.scans), "du");
-  s.ddelta = view_of(by_group(ddelta, s.scans), "ddelta");
+  const Tensor kept = dense(states, p.work);
+  const OptionalTensor dlast = parameter(dlast_state, p.work);
+  Tensor du = empty(u.sizes(), s.u.kind), ddelta = empty(delta.sizes(), s.delta.kind);
+  s.y = by_group(dy, "dy", s.scans);
+  s.du = by_group(du, "du", s.scans);
+  s.ddelta = by_group(ddelta, "ddelta", s.scans);
   s.dlast_state = data_or_null(dlast);
   s.states_kept = kept.data_ptr();
-  Partials partials(&s, p.D, p.bias, options);
-  run(s, p.work == at::kDouble ? kernels().backward_f64 : kernels().backward_f32);
+  const Partials partials(&s, D.has_value(), delta_bias.has_value(), p.work);
+  run_backward(s, p.work);
 
-  const int64_t n = s.states, d = u.size(1);
-  const Tensor drows = sum_first(partials.drows, options);
-  const auto rows = [&](int64_t first, const Tensor& like) {
-    return drows.narrow(-1, first, n).transpose(2, 3).to(like.scalar_type()).contiguous();
-  };
-  Tensor dD = sum_first(partials.dD, options), dbias = sum_first(partials.dbias, options);
-  return {du, ddelta, sum_first(partials.dA, options).reshape({d, n}), rows(0, B),
-          rows(n, C), dD.flatten(), dbias.flatten()};
+  const int64_t b = s.batch, n = s.states, d = u.size(1);
+  return {du,
+          ddelta,
+          sum_of(s.dA, b, {d, n}, p.work),
+          sum_rows(s, 0, n, true, s.B.kind, p.work),
+          sum_rows(s, n, n, true, s.C.kind, p.work),
+          sum_of(s.dD, b, {d}, p.work),
+          sum_of(s.dbias, b, {d}, p.work)};
 }
 
-TORCH_LIBRARY_IMPL(mmmambamixer, CPU, m) {
-  m.impl("selective_scan", &forward);
-  m.impl("selective_scan_backward", &backward);
+std::string cpu_capability() { return kernels().capability; }
+
+STABLE_TORCH_LIBRARY_IMPL(mmmambamixer, CPU, m) {
+  m.impl("selective_scan", TORCH_BOX(&forward));
+  m.impl("selective_scan_backward", TORCH_BOX(&backward));
+}
+
+STABLE_TORCH_LIBRARY_IMPL(mmmambamixer, CompositeExplicitAutograd, m) {
+  m.impl("cpu_capability", TORCH_BOX(&cpu_capability));
 }
 
 }  // namespace

@@ -6,12 +6,12 @@
 
 #include <cstdint>
 
+#include "../kind.h"
+
 namespace mmmambamixer {
 
 // Steps that the kernels work on at a time, and between two kept states.
 constexpr int64_t kTileSteps = 32;
-
-enum class Kind { f32, f64, bf16, f16 };
 
 // A tensor (b, k, position, row) with any strides, counted in elements. A row holds
 // channels (u, delta, y), states (B, C) or ranks (dt).
@@ -59,6 +59,7 @@ struct Scan {
     while (width > least_block && tasks() < 8) width /= 2;
     return width;
   }
+  int64_t row() const { return 2 * states + rank; }  // of drows
   int64_t tiles() const { return (steps + kTileSteps - 1) / kTileSteps; }
   int64_t blocks() const { return (channels + block() - 1) / block(); }
   int64_t scan_tasks() const { return merge || share_du ? 1 : scans; }
@@ -82,6 +83,5 @@ extern const Kernels kernels_avx512;
 
 // The best kernels that this processor can run.
 const Kernels& kernels();
-const char* cpu_capability();
 
 }  // namespace mmmambamixer

@@ -1,110 +1,147 @@
 // Between torch tensors and the scan kernels; shared by the scan ops.
 #pragma once
 
-#include <ATen/Parallel.h>
-#include <torch/extension.h>
+#include <memory>
 
-#include <algorithm>
-#include <optional>
-#include <type_traits>
-
+#include "../stable.h"
 #include "engine.h"
 
 namespace mmmambamixer {
 
-using OptionalTensor = std::optional<at::Tensor>;
-
-inline at::ScalarType work_dtype(const at::Tensor& u) {
-  return u.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
-}
-
-inline Kind kind_of(const at::Tensor& x, const char* name) {
-  switch (x.scalar_type()) {
-    case at::kFloat: return Kind::f32;
-    case at::kDouble: return Kind::f64;
-    case at::kBFloat16: return Kind::bf16;
-    case at::kHalf: return Kind::f16;
-    default:
-      TORCH_CHECK_VALUE(false, name, " must be fp16, bf16, fp32 or fp64, got ",
-                        x.scalar_type());
-  }
-}
-
 inline bool keeps_states(int64_t interval) {
-  TORCH_CHECK_VALUE(interval == 0 || interval == kTileSteps,
-                    "interval must be 0 or ", kTileSteps, " on CPU, got ", interval);
+  if (interval != 0 && interval != kTileSteps)
+    throw std::invalid_argument("interval must be 0 or " + std::to_string(kTileSteps) +
+                                " on CPU, got " + std::to_string(interval));
   return interval != 0;
 }
 
-// `x` with its axes in the order batch, scan, step, row.
-inline View view_of(const at::Tensor& x, const char* name) {
-  const int64_t shared = x.size(1) == 1;  // one for all scans
-  return View{x.data_ptr(), kind_of(x, name), x.stride(0), shared ? 0 : x.stride(1),
-              x.stride(2), x.stride(3)};
+// `x` with its axes in the order batch, scan, step, row: the batch is the first of it, two
+// others are steps and rows, and scans lie `scan` elements apart.
+inline View view_of(const Tensor& x, const char* name, int64_t scan, int step, int row) {
+  return {x.data_ptr(), kind_of(x, name), x.stride(0), scan, x.stride(step), x.stride(row)};
+}
+// The second axis holds the scans, or is 1 where all scans share it.
+inline View view_of(const Tensor& x, const char* name, int step = 2, int row = 3) {
+  return view_of(x, name, x.size(1) == 1 ? 0 : x.stride(1), step, row);
 }
 
-// A parameter as the kernels want it: contiguous, in the work dtype.
-inline at::Tensor parameter(const at::Tensor& x, at::ScalarType work) {
-  return x.to(work).contiguous();
+// A parameter as the kernels want it: contiguous, in the work type.
+inline OptionalTensor parameter(const OptionalTensor& x, Kind work) {
+  return x ? dense(*x, work) : OptionalTensor();
 }
-inline at::Tensor parameter(const OptionalTensor& x, at::ScalarType work) {
-  return x ? parameter(*x, work) : at::Tensor();
-}
-inline const void* data_or_null(const at::Tensor& x) {
-  return x.defined() ? x.const_data_ptr() : nullptr;
+inline const void* data_or_null(const OptionalTensor& x) {
+  return x ? x->const_data_ptr() : nullptr;
 }
 
 inline void run(const Scan& scan, Kernel kernel) {
-  at::parallel_for(0, scan.tasks(), 1, [&](int64_t begin, int64_t end) {
-    kernel(scan, begin, end);
-  });
+  parallel_for(0, scan.tasks(), 1,
+               [&](int64_t begin, int64_t end) { kernel(scan, begin, end); });
 }
-inline void run_forward(const Scan& scan, at::ScalarType work) {
-  run(scan, work == at::kDouble ? kernels().forward_f64 : kernels().forward_f32);
+inline void run_forward(const Scan& scan, Kind work) {
+  run(scan, work == Kind::f64 ? kernels().forward_f64 : kernels().forward_f32);
+}
+inline void run_backward(const Scan& scan, Kind work) {
+  run(scan, work == Kind::f64 ? kernels().backward_f64 : kernels().backward_f32);
 }
 
-// What the backward kernel leaves for each batch item or block of channels.
-struct Partials {
-  at::Tensor dA, dD, dbias, dweight, drows;
-
-  // `D` and `bias` only tell whether there are such gradients: without channels they
-  // are there, but have no memory for `s` to point to.
-  Partials(Scan* s, const at::Tensor& D, const at::Tensor& bias,
-           const at::TensorOptions& options) {
+// Memory for what the backward kernel leaves of each batch item or block of channels.
+class Partials {
+ public:
+  Partials(Scan* s, bool D, bool bias, Kind work) : bytes_(work == Kind::f64 ? 8 : 4) {
     s->least_block = 32;  // each block leaves `drows`
-    const int64_t b = s->batch, g = s->scans, d = s->channels;
-    const auto make = [&](at::IntArrayRef shape, void** slot) {
-      auto x = at::empty(shape, options);
-      *slot = x.mutable_data_ptr();
-      return x;
-    };
-    dA = make({b, g, d, s->states}, &s->dA);
-    if (D.defined()) dD = make({b, g, d}, &s->dD);
-    if (bias.defined()) dbias = make({b, g, d}, &s->dbias);
-    if (s->rank > 0) dweight = make({b, g, d, s->rank}, &s->dweight);
-    drows = make({s->blocks(), b, g, s->steps, 2 * s->states + s->rank}, &s->drows);
+    const int64_t rows = s->batch * s->scans * s->channels;
+    s->dA = take(rows * s->states);
+    if (D) s->dD = take(rows);
+    if (bias) s->dbias = take(rows);
+    if (s->rank > 0) s->dweight = take(rows * s->rank);
+    s->drows = take(s->blocks() * s->batch * s->scans * s->steps * s->row());
   }
+
+ private:
+  void* take(int64_t size) {
+    memory_.emplace_back(new char[size * bytes_]);
+    return memory_.back().get();
+  }
+  int64_t bytes_;
+  std::vector<std::unique_ptr<char[]>> memory_;
 };
 
-// Sum over the first axis in a fixed order, in double; empty for an undefined tensor.
-inline at::Tensor sum_first(const at::Tensor& x, const at::TensorOptions& options) {
-  if (!x.defined()) return at::empty({0}, options);
-  const int64_t count = x.size(0);
-  auto total = at::zeros(x.sizes().slice(1), options);
-  AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "sum_first", [&] {
-    const scalar_t* from = x.const_data_ptr<scalar_t>();
-    scalar_t* to = total.mutable_data_ptr<scalar_t>();
-    const int64_t size = total.numel();
-    constexpr int64_t kSums = 64;  // elements added side by side, as they lie in memory
-    at::parallel_for(0, size, 4096, [&](int64_t begin, int64_t end) {
+constexpr int64_t kSums = 64;  // elements added side by side, as they lie in memory
+
+// Add `count` arrays that follow each other, in double and in a fixed order, to a tensor of
+// these sizes; empty where there are none.
+inline Tensor sum_of(const void* arrays, int64_t count, Sizes sizes, Kind work) {
+  if (!arrays) return empty({0}, work);
+  Tensor total = empty(sizes, work);
+  const int64_t size = total.numel();
+  dispatch(work, [&](auto t, auto) {
+    using T = decltype(t);
+    const T* from = static_cast<const T*>(arrays);
+    T* to = mutable_data<T>(total);
+    parallel_for(0, size, 4096, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; i += kSums) {
         const int64_t width = std::min(kSums, end - i);
         double sums[kSums] = {};
         for (int64_t j = 0; j < count; ++j)
           for (int64_t c = 0; c < width; ++c) sums[c] += double(from[j * size + i + c]);
-        for (int64_t c = 0; c < width; ++c) to[i + c] = scalar_t(sums[c]);
+        for (int64_t c = 0; c < width; ++c) to[i + c] = T(sums[c]);
       }
     });
+  });
+  return total;
+}
+
+// A tile of `s.drows`, added over the blocks of channels as above: `width` elements of each
+// row, at most kSums, from `first` on, for `steps` rows from `position` on.
+template <class W>
+void sum_tile(const Scan& s, int64_t position, int64_t steps, int64_t first, int64_t width,
+              W* tile) {
+  const int64_t blocks = s.blocks(), size = s.batch * s.scans * s.steps * s.row();
+  for (int64_t t = 0; t < steps; ++t) {
+    const W* row = static_cast<const W*>(s.drows) + (position + t) * s.row() + first;
+    double sums[kSums] = {};
+    for (int64_t j = 0; j < blocks; ++j)
+      for (int64_t c = 0; c < width; ++c) sums[c] += double(row[j * size + c]);
+    for (int64_t c = 0; c < width; ++c) tile[t * kSums + c] = W(sums[c]);
+  }
+}
+
+// The gradient of B, C or dt: `count` elements of each row of `s.drows`, from `first` on,
+// added over the blocks; (b, k, position, row), or with the last two `swapped`.
+inline Tensor sum_rows(const Scan& s, int64_t first, int64_t count, bool swapped, Kind kind,
+                       Kind work) {
+  Tensor total = swapped ? empty({s.batch, s.scans, count, s.steps}, kind)
+                         : empty({s.batch, s.scans, s.steps, count}, kind);
+  const auto run = [&](auto t, auto w) {
+    using T = decltype(t);
+    using W = decltype(w);
+    T* to = mutable_data<T>(total);
+    parallel_for(0, s.batch * s.scans * s.tiles(), 8, [&](int64_t begin, int64_t end) {
+      W tile[kTileSteps * kSums];
+      for (int64_t task = begin; task < end; ++task) {
+        const int64_t scan = task / s.tiles(), step = task % s.tiles() * kTileSteps;
+        const int64_t steps = std::min(kTileSteps, s.steps - step);
+        for (int64_t row = 0; row < count; row += kSums) {
+          const int64_t width = std::min(kSums, count - row);
+          sum_tile(s, scan * s.steps + step, steps, first + row, width, tile);
+          T* out = to + scan * s.steps * count + (swapped ? row * s.steps + step
+                                                          : step * count + row);
+          if (swapped)
+            for (int64_t c = 0; c < width; ++c)
+              for (int64_t t = 0; t < steps; ++t)
+                out[c * s.steps + t] = T(tile[t * kSums + c]);
+          else
+            for (int64_t t = 0; t < steps; ++t)
+              for (int64_t c = 0; c < width; ++c) out[t * count + c] = T(tile[t * kSums + c]);
+        }
+      }
+    });
+  };
+  dispatch(kind, [&](auto t, auto) {
+    if (work == Kind::f64)
+      run(t, double());
+    else
+      run(t, float());
   });
   return total;
 }

@@ -11,10 +11,13 @@ import numpy as np
 import pytest
 import torch
 import toy
+from safetensors.torch import save_file
 from torch import nn
 
 import mmmambamixer.patches  # noqa: F401  (safe loaders)
 from mmmambamixer import ViM2
+from mmmambamixer.checkpoints.load import load_local
+from mmmambamixer.checkpoints.trust import UnsafeTorch
 
 WAYS = ('resume', 'load_from', 'pretrained')
 
@@ -123,3 +126,53 @@ def test_the_attacks_would_work(kind, own, tmp_path):
     path, marker = hostile(own, tmp_path, kind, old_format=False)
     torch.load(path, weights_only=False)
     assert marker.exists()
+
+
+# ---- torch before 2.10, which does not keep the promise of `weights_only=True`
+
+
+@pytest.fixture
+def older_torch(monkeypatch):
+    monkeypatch.setattr(torch, '__version__', '2.9.1+cu128')
+
+
+@pytest.mark.parametrize('way', WAYS)
+def test_an_older_torch_reads_no_pickle_at_all(way, own, tmp_path, older_torch):
+    path = tmp_path / 'run' / 'epoch_1.pth'
+    path.parent.mkdir()
+    torch.save(own, path)
+    (path.parent / 'last_checkpoint').write_text(str(path))
+    with pytest.raises(UnsafeTorch, match=r'epoch_1\.pth is refused') as error:
+        load(way, path)
+    for text in ('CVE-2026-24747', 'CVE-2025-32434', 'set MMMAMBAMIXER_UNPICKLE=1'):
+        assert text in str(error.value)
+
+
+def test_an_older_torch_reads_what_is_trusted(own, tmp_path, older_torch, monkeypatch):
+    torch.save(own, tmp_path / 'x.pth')
+    monkeypatch.setenv('MMMAMBAMIXER_UNPICKLE', '1')
+    assert load_local(tmp_path / 'x.pth').keys() == own.keys()
+
+
+def test_safetensors_are_read_by_every_torch(own, tmp_path, older_torch):
+    path = tmp_path / 'x.safetensors'
+    save_file(own['state_dict'], path)
+    (given,) = load_local(path, 'cpu').values()
+    assert given.keys() == own['state_dict'].keys()
+    assert all(torch.equal(given[k], x) for k, x in own['state_dict'].items())
+    load('load_from', path)
+
+
+NOT_READABLE = r'x\.safetensors is not a readable checkpoint'
+
+
+def test_damaged_safetensors_are_refused(own, tmp_path):
+    path = tmp_path / 'x.safetensors'
+    save_file(own['state_dict'], path)
+    path.write_bytes(path.read_bytes()[:-8])
+    with pytest.raises(ValueError, match=NOT_READABLE):
+        load_local(path)
+    torch.save(dict(extra=Call(os.mkdir, str(tmp_path / 'hit'))), path)
+    with pytest.raises(ValueError, match=NOT_READABLE):
+        load_local(path)
+    assert not (tmp_path / 'hit').exists()

@@ -5,6 +5,8 @@ choices run in processes of their own.
 """
 
 import os
+import re
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -52,14 +54,11 @@ print('passed', count + 2)
 """
 
 NO_BINARY = """
-import importlib, sys, warnings
+import warnings
+from pathlib import Path
 
-real = importlib.import_module
-def import_module(name, package=None):
-    if name == '._C':
-        raise ModuleNotFoundError('made missing by a test')
-    return real(name, package)
-importlib.import_module = import_module
+real = Path.is_file
+Path.is_file = lambda path: path.name != '_C.so' and real(path)
 warnings.simplefilter('always')
 """
 
@@ -145,8 +144,52 @@ def test_without_the_binary_the_reference_runs_after_one_warning():
     passed, warning, cpu, gradcheck = result.stdout.strip().split('\n')
     assert (passed, gradcheck) == ('passed 82', 'gradcheck passed')
     assert warning.startswith('1 mmmambamixer::weighted_sum runs its slow PyTorch')
-    assert '(made missing by a test); build it with `pip install' in warning
-    assert cpu.startswith('PyTorch reference, slow: made missing by a test; build it')
+    assert '/_C.so; build it with `pip install' in warning
+    assert cpu.startswith('PyTorch reference, slow: there is no ')
+
+
+OLD_TORCH = """
+import torch
+torch.__version__ = '2.9.1+cu128'
+import warnings
+warnings.simplefilter('error', RuntimeWarning)
+from mmmambamixer.ops import available_backends, weighted_sum
+print(available_backends()['cpu'])
+warnings.simplefilter('always')
+with warnings.catch_warnings(record=True) as caught:
+    print(weighted_sum([torch.ones(2)], torch.ones(1)).tolist())
+print(caught[0].message)
+"""
+
+
+def test_an_older_torch_runs_the_reference_and_is_told_what_to_install():
+    result = run(OLD_TORCH)
+    assert result.returncode == 0, result.stderr[-3000:]
+    cpu, y, warning = result.stdout.strip().split('\n')
+    reason = 'the compiled kernels need torch 2.10, this is 2.9.1+cu128; install torch'
+    assert cpu == f'PyTorch reference, slow: {reason} 2.10 or later'
+    assert y == '[1.0, 1.0]'
+    assert warning.endswith(f'on CPU, as {reason} 2.10 or later')
+
+
+@needs_binary
+@pytest.mark.skipif(not shutil.which('nm'), reason='binutils are not installed')
+def test_the_binary_needs_of_torch_its_stable_interface_only():
+    """A C++ name of torch would tie the binary to one version of it."""
+    command = ['nm', '--dynamic', '--undefined-only', str(backend.BINARY)]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    names = {line.split()[-1].partition('@')[0] for line in result.stdout.splitlines()}
+    stable = {name for name in names if name.startswith(('aoti_torch_', 'torch_'))}
+    assert {'torch_library_impl', 'torch_parallel_for'} < stable
+    assert not [n for n in names - stable if re.search('torch|c10|2at|GOMP|Py', n)]
+
+
+@needs_binary
+def test_errors_of_the_kernels_are_value_errors_in_one_sentence():
+    x, w = torch.ones(1, 2, 3, dtype=torch.int32), torch.ones(1, 1)
+    message = '^v must be fp16, bf16, fp32 or fp64, got Int$'
+    with pytest.raises(ValueError, match=message):
+        torch.ops.mmmambamixer.scan_conv(x, w, w[0], [0])
 
 
 def test_missing_triton_says_what_to_install():

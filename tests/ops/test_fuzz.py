@@ -54,10 +54,11 @@ def test_random_calls_of_the_gpu_kernels():
 
 
 WITHOUT_KERNELS = """
-import sys
 import warnings
+from pathlib import Path
 
-sys.modules['mmmambamixer.ops._C'] = None
+real = Path.is_file
+Path.is_file = lambda path: path.name != '_C.so' and real(path)
 warnings.simplefilter('ignore', RuntimeWarning)
 import fuzz
 from mmmambamixer import ops

@@ -2,6 +2,7 @@
 #include <cstdint>
 #include <vector>
 
+#pragma GCC visibility push(default)
 extern "C" {
 
 // Read the element behind `count` of them on the heap.
@@ -17,3 +18,4 @@ int32_t overflow(int32_t x) {
   return y + 1;
 }
 }
+#pragma GCC visibility pop

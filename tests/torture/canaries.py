@@ -12,18 +12,19 @@ import numpy
 import torch
 from numpy.lib.stride_tricks import as_strided
 
-from mmmambamixer.ops import _C, selective_scan
+from mmmambamixer.ops import selective_scan
+from mmmambamixer.ops.backend import BINARY
 from mmmambamixer.ops.testing import scan_inputs
 
 
 def read() -> None:
     """Read past the end of heap memory."""
-    ctypes.CDLL(_C.__file__).read_past_the_end(ctypes.c_int64(8))
+    ctypes.CDLL(BINARY).read_past_the_end(ctypes.c_int64(8))
 
 
 def overflow() -> None:
     """Overflow a signed integer."""
-    ctypes.CDLL(_C.__file__).overflow(ctypes.c_int32(2**31 - 1))
+    ctypes.CDLL(BINARY).overflow(ctypes.c_int32(2**31 - 1))
 
 
 def stride() -> None:
