@@ -10,7 +10,9 @@ from difflib import get_close_matches
 from mmengine.registry import Registry
 from torch.utils.data import DataLoader
 
-AT_FAULT = (ValueError, TypeError, KeyError, OSError, RuntimeError)
+from .layer_errors import explain_layer
+
+AT_FAULT = (ValueError, TypeError, KeyError, OSError, RuntimeError, ImportError)
 SCHEDULER = 'end should be larger than begin, but got '
 LONGEST = 400
 """Characters of a sentence of others; some print whole configs."""
@@ -30,6 +32,10 @@ def explain(error: BaseException) -> str:
             f'shorter than one ({text.removeprefix(SCHEDULER)}); take smaller '
             'batches, or give begin and end in iterations, with by_epoch=False'
         )
+    if layer := explain_layer(error):
+        return layer
+    if isinstance(error, ImportError):
+        return explain_import(error)
     if isinstance(error, (ValueError, OSError, RuntimeError)):
         return text or type(error).__name__
     text = text.split(' Please check whether')[0].partition('\n')[0]
@@ -46,6 +52,21 @@ def explain(error: BaseException) -> str:
         kind = DataLoader if loader else innermost(error, 'obj_cls')
         text += did_you_mean(match[1], arguments_of(kind))
     return text if len(text) <= LONGEST else f'{text[:LONGEST]}...'
+
+
+def explain_import(error: ImportError) -> str:
+    """Return which part of a config needs a package that is not there."""
+    text = ' '.join(str(error).split())[:LONGEST]
+    owner = type(innermost(error, 'self')).__name__
+    asked = re.search(r'pip install (?:-\S+ )*"?([\w.-]+)', text)
+    name = asked[1] if asked else error.name
+    missing = asked or isinstance(error, ModuleNotFoundError)
+    if not missing or not name or owner == 'NoneType':
+        return f'a module that is needed cannot be imported: {text}'
+    return (
+        f'{owner} needs the package {name}, which is not installed: install it, or '
+        f'leave {owner} out of the config'
+    )
 
 
 def innermost(error: BaseException, name: str, *functions: str):

@@ -58,6 +58,14 @@ OF_A_BLOCK = {
     'op.out_proj.weight': 'mixer.out_proj.weight',
 }
 SCANS = 4
+LATER = {
+    'mlp': 'an MLP in each block',
+    'norm2': 'two norms in each block',
+    'patch_embed.7': 'another stem',
+}
+"""What only later versions have."""
+SHOWN = 5
+"""Problems that a message names."""
 WARM_STARTS = ('vim2-tiny', 'vim2-small', 'vim2-base')
 
 
@@ -182,10 +190,20 @@ def convert(state: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict]:
             problems.append(f'{key} must have shape {shapes[key]}, got {shape}')
     if problems:
         raise ValueError(
-            'not a complete checkpoint of Vanilla-VMamba: '
-            + '; '.join(sorted(problems))
+            f'not a complete checkpoint of Vanilla-VMamba{later(state)}: '
+            f'{len(problems)} tensors do not fit, {"; ".join(sorted(problems)[:SHOWN])}'
+            + '; ...'
+            * (len(problems) > SHOWN)
         )
     return {key: value.clone() for key, value in ours.items()}, settings
+
+
+def later(state: dict[str, Tensor]) -> str:
+    """Return which version a checkpoint seems to be of, if a later one."""
+    for part, told in LATER.items():
+        if any(f'.{part}.' in f'.{key}' for key in state):
+            return f', it seems to be of a later VMamba, which has {told}'
+    return ''
 
 
 def warm_start(

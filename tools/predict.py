@@ -92,21 +92,28 @@ def predict_images(args: argparse.Namespace, config: Config) -> list[str]:
     """Write the predictions of images; return lines that say so."""
     from mmmambamixer.inference.images import find_images, result_names
     from mmmambamixer.inference.model import load_model, predictions
+    from mmmambamixer.inference.pipeline import ImagePipeline, test_dataset
 
-    images = find_images(args.source, args.out)
+    data = test_dataset(config)
+    suffixes = (data.get('img_suffix'), *(data.get('extensions') or ()))
+    images = find_images(args.source, args.out, suffixes)
     task = import_module(f'mmmambamixer.inference.{TASKS[config.default_scope]}')
     model = load_model(config, args.checkpoint, args.device)
+    pipeline = ImagePipeline(config)
     args.out.mkdir(parents=True, exist_ok=True)
     np.random.seed(0)  # mmdet draws the shades of masks
     size = task.BATCH_SIZE if args.batch_size is None else args.batch_size
     line = task.write(
-        predictions(config, model, images, size),
+        predictions(config, model, pipeline, images, size),
         model.dataset_meta,
         args.out,
+        read=pipeline.picture,
         names=result_names(images, args.source),
         show=task.SHOWN if args.show is None else args.show,
         threshold=args.score_threshold,
     )
+    if pipeline.drawn:
+        line += f'\npictures are drawn {pipeline.drawn}'
     return [
         line,
         f'all predictions: {args.out / "predictions.json"}',

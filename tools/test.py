@@ -154,7 +154,7 @@ def main() -> None:
         dump = dict(type=DUMPS.get(config.default_scope, 'DumpResults'))
         dump = METRICS.build(dict(dump, out_file_path=args.out))
         runner.test_evaluator.metrics.append(dump)
-    with one_sentence(UnusableSample):
+    with one_sentence((UnusableSample, ImportError)):
         metrics = runner.test()
     if args.out and args.out_item == 'metrics':
         mmengine.dump(metrics, args.out)

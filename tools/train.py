@@ -91,6 +91,7 @@ def make_config(args: argparse.Namespace) -> Config:
 def use_amp(config: Config) -> None:
     check_sections(config, ['optim_wrapper'], '--amp')
     kind = config.optim_wrapper.get('type', 'OptimWrapper')
+    kind = getattr(kind, '__name__', kind)  # a config with imports has the class
     if kind not in ('OptimWrapper', 'AmpOptimWrapper'):
         raise ValueError(f'--amp turns OptimWrapper into AmpOptimWrapper, got {kind}')
     config.optim_wrapper.type = 'AmpOptimWrapper'

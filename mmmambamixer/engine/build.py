@@ -8,6 +8,8 @@ from torch import nn
 
 from ..checkpoints.fit import check_state_dict, state_dict_of
 from ..checkpoints.load import load_local
+from ..preflight.config import check_sections
+from ..preflight.model import check_channels
 
 
 def build_model(config: Config) -> nn.Module:
@@ -16,11 +18,17 @@ def build_model(config: Config) -> nn.Module:
     Args:
         config: Its default scope becomes that of the process; a `data_preprocessor` at
             its top goes into the model.
+
+    Raises:
+        ValueError: If there is no model, or neck or heads do not fit the backbone.
     """
-    init_default_scope(config.get('default_scope', 'mmengine'))
+    check_sections(config, ['model'], 'a tool for models')
+    init_default_scope(config.get('default_scope') or 'mmengine')
     if 'data_preprocessor' in config:
         config.model.setdefault('data_preprocessor', config.data_preprocessor)
-    return revert_sync_batchnorm(MODELS.build(config.model))
+    model = revert_sync_batchnorm(MODELS.build(config.model))
+    check_channels(model)
+    return model
 
 
 def load_weights(model: nn.Module, path: str) -> dict:

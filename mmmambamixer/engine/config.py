@@ -13,7 +13,7 @@ import torch
 from mmengine.config import Config, ConfigDict, DictAction
 
 from ..messages import explain, innermost
-from ..preflight.config import check_option
+from ..preflight.config import SCOPES, check_option
 from ..preflight.series import FORECASTING
 from .expressions import resolve
 
@@ -81,7 +81,24 @@ def load_config(path: str | os.PathLike, options: Mapping | None = None) -> Conf
     config = read_config(path)
     merge_options(config, options)
     resolve(config)
+    if config.get('default_scope') is None and (scope := scope_of(config)):
+        config.default_scope = scope
     return config
+
+
+def scope_of(config: Config) -> str | None:
+    """Return the framework that a model's type comes from; None for one of others.
+
+    Configs with imports name classes and need no default scope; what the tools do for
+    each framework depends on it.
+    """
+    model = config.get('model') or {}
+    while isinstance(model.get('module'), Mapping):  # test-time augmentation
+        model = model['module']
+    kind = model.get('type')
+    name = getattr(kind, '__module__', None) if callable(kind) else str(kind)
+    package = str(name).partition('.')[0]
+    return package if package in SCOPES else None
 
 
 def read_config(path: str | os.PathLike) -> Config:

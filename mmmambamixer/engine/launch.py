@@ -91,7 +91,7 @@ def train(runner) -> None:
     begun = Begun()
     runner.register_hook(begun)
     try:
-        with one_sentence((UnusableSample, TrainingStopped)):
+        with one_sentence((UnusableSample, TrainingStopped, ImportError)):
             runner.train()
     except AT_FAULT as error:
         if begun.yes:

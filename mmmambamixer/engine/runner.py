@@ -11,6 +11,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from torch import nn
 
+from ..layer_errors import ONE_VALUE, explain_layer
 from ..messages import TrainingStopped
 from .expressions import resolve
 from .hooks.checkpoint import SafeCheckpointHook
@@ -67,14 +68,34 @@ class SafeRunner(Runner):
             except (ConnectionError, EOFError):
                 time.sleep(1)  # torch raises when it hears that a worker died: now
                 raise
-        except (RuntimeError, ConnectionError, EOFError) as error:
-            if (lost := lost_process(error)) is None:
+        except (RuntimeError, ValueError, ConnectionError, EOFError) as error:
+            lost, layer = lost_process(error), explain_layer(error)
+            if lost is None and layer is None:
                 raise
             saved = self.message_hub.runtime_info.get('last_ckpt')
-            told = (str(error).strip() or type(error).__name__).splitlines()[0]
+            said = (str(error).strip() or type(error).__name__).splitlines()[0]
+            told = f'{lost} ({said})' if lost else layer + self._of_batches(error)
             raise TrainingStopped(
-                f'{lost} ({told}); last checkpoint: {saved or "none yet"}'
+                f'{told}; last checkpoint: {saved or "none yet"}'
             ) from error
+
+    def _of_batches(self, error: Exception) -> str:
+        """Return how the batches come to have one image, where they do."""
+        batches = self.train_loop.dataloader.batch_sampler
+        batches = getattr(batches, 'batch_sampler', batches)  # inside `CountedBatches`
+        size, images = batches.batch_size, len(batches.sampler)
+        if ONE_VALUE not in str(error):
+            return ''
+        if size == 1:
+            return '; train_dataloader.batch_size is 1'
+        if images % size != 1 or images < size:
+            return ''
+        own = (self.cfg.get('train_dataloader') or {}).get('batch_sampler')
+        key = 'batch_sampler.drop_last' if own else 'drop_last'
+        return (
+            f'; {images} images in batches of {size} leave one over in the last batch: '
+            f'train_dataloader.{key}=True leaves it out'
+        )
 
 
 def lost_process(error: Exception) -> str | None:

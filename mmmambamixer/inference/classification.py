@@ -1,10 +1,11 @@
 """Write what a classifier predicts: labels as JSON, and a sheet of pictures."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from .images import read_picture
+import numpy as np
+
 from .sheet import Cell, draw_sheet, spread, thumbnail
 
 BATCH_SIZE = 64
@@ -13,7 +14,13 @@ COLUMNS = 10
 
 
 def write(
-    samples: Iterable[tuple[Path, object]], meta: dict, out: Path, *, show: int, **_
+    samples: Iterable[tuple[Path, object]],
+    meta: dict,
+    out: Path,
+    *,
+    read: Callable[[Path], np.ndarray],
+    show: int,
+    **_,
 ) -> str:
     """Write `predictions.json` and `predictions.png`; return one line that sums up.
 
@@ -29,7 +36,7 @@ def write(
     if len(shown) < len(results):
         title += f'; {len(shown)} shown, wrong ones first'
     if shown:
-        cells = [cell(item) for item in shown]
+        cells = [cell(item, read(Path(item['image']))) for item in shown]
         sheet = out / 'predictions.png'
         draw_sheet(cells, sheet, title, columns=COLUMNS, side=1.5)
     return headline(results)
@@ -44,13 +51,13 @@ def result(path: Path, sample, classes: list[str]) -> dict:
     return told
 
 
-def cell(item: dict) -> Cell:
+def cell(item: dict, picture: np.ndarray) -> Cell:
     truth = item.get('truth')
     text = f'{item["label"]}  {item["confidence"]:.0%}'
     if truth is not None:
         text += f'\ntruth {truth}'
     color = 'black' if truth in (None, item['label']) else 'red'
-    return Cell(thumbnail(read_picture(Path(item['image']))), text, color)
+    return Cell(thumbnail(picture), text, color)
 
 
 def choose_shown(results: list[dict], count: int) -> list[dict]:

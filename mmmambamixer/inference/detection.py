@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import mmcv
@@ -27,6 +27,7 @@ def write(
     meta: dict,
     out: Path,
     *,
+    read: Callable[[Path], np.ndarray],
     names: dict[Path, Path],
     show: int,
     threshold: float,
@@ -37,6 +38,7 @@ def write(
         samples: Images and their detections.
         meta: `classes` and `palette`.
         out: Folder of the results.
+        read: Returns the picture of an image.
         names: Relative path of each overlay.
         show: Images on the sheet.
         threshold: Least score of what is drawn; the JSON has everything.
@@ -51,7 +53,7 @@ def write(
         found = coco_results(index, path, sample.pred_instances, meta['classes'])
         results += found
         drawn[path] = [r['category'] for r in found if r['score'] >= threshold]
-        overlay = draw(visualizer, read_picture(path), sample, threshold)
+        overlay = draw(visualizer, read(path), sample, threshold)
         mmcv.imwrite(overlay[..., ::-1], str(out / 'overlays' / names[path]))
     (out / 'predictions.json').write_text(json.dumps(results) + '\n')
 
@@ -64,7 +66,7 @@ def write(
         told = ', '.join(f'{n} x {name}' for name, n in counts.most_common(4)) or 'none'
         told += ', ...' if len(counts) > 4 else ''
         overlay = read_picture(out / 'overlays' / names[path])
-        picture = thumbnail(read_picture(path))
+        picture = thumbnail(read(path))
         cells += [Cell(picture, path.name), Cell(thumbnail(overlay), told)]
     if cells:
         pairs = min(PAIRS, len(shown))

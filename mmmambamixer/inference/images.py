@@ -1,6 +1,7 @@
 """The images to predict: which ones, what their results are called, their pixels."""
 
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import cv2
@@ -10,8 +11,13 @@ import numpy as np
 SUFFIXES = {'.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp'}
 
 
-def find_images(source: Path, out: Path) -> list[Path]:
+def find_images(source: Path, out: Path, more: Iterable[str] = ()) -> list[Path]:
     """Return an image, or all images below a folder, sorted; none that lies in `out`.
+
+    Args:
+        source: File or folder; a file may have any suffix.
+        out: Folder of the results.
+        more: Suffixes of images that the config's data have, beside the usual ones.
 
     Raises:
         FileNotFoundError: If there is no such path, or no image below the folder.
@@ -20,14 +26,15 @@ def find_images(source: Path, out: Path) -> list[Path]:
         raise FileNotFoundError(f'no image or folder at {source}')
     if source.is_file():
         return [source]
+    suffixes = tuple(SUFFIXES | {suffix.lower() for suffix in more if suffix})
     images = sorted(
         path
         for path in source.rglob('*')
-        if path.suffix.lower() in SUFFIXES
+        if path.name.lower().endswith(suffixes)
         and out.absolute() not in path.absolute().parents
     )
     if not images:
-        kinds = ', '.join(sorted(SUFFIXES))
+        kinds = ', '.join(sorted(suffixes))
         raise FileNotFoundError(f'no images ({kinds}) in the folder {source}')
     return images
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import torch
 from matplotlib import colormaps
-from mmengine.config import Config, ConfigDict
-from mmengine.dataset import Compose, default_collate, pseudo_collate
+from mmengine.config import Config
+from mmengine.dataset import default_collate, pseudo_collate
 from mmengine.registry import DATASETS
 from mmengine.utils import ProgressBar
 from torch import nn
@@ -16,7 +16,7 @@ from ..engine.config import CLASSIFICATION
 from ..engine.device import check_device
 from ..preflight.agreement import warn_of_names
 from ..preflight.model import head_classes
-from .images import read_picture
+from .pipeline import ImagePipeline, test_dataset
 
 DISTINCT = 20
 """Colours of matplotlib's `tab20`; more classes share out a rainbow."""
@@ -82,14 +82,6 @@ def make_palette(count: int) -> list[tuple[int, int, int]]:
     return [tuple(round(255 * part) for part in color[:3]) for color in colors]
 
 
-def test_dataset(config: Config) -> ConfigDict:
-    """Return the innermost test dataset of a config."""
-    dataset = config.test_dataloader.dataset
-    while 'pipeline' not in dataset:
-        dataset = dataset.dataset if 'dataset' in dataset else dataset.datasets[0]
-    return dataset
-
-
 def dataset_meta(config: Config) -> dict:
     """Return the `metainfo` of the config's test dataset over that of its class."""
     dataset = test_dataset(config)
@@ -101,13 +93,18 @@ def dataset_meta(config: Config) -> dict:
 
 
 def predictions(
-    config: Config, model: nn.Module, images: list[Path], size: int
+    config: Config,
+    model: nn.Module,
+    pipeline: ImagePipeline,
+    images: list[Path],
+    size: int,
 ) -> Iterator[tuple[Path, object]]:
     """Yield each image with its data sample, through the config's test pipeline.
 
     Args:
-        config: Its test pipeline loads the images; annotations are left out.
+        config: Says how batches are made.
         model: From `load_model`.
+        pipeline: Of the config; loads the images.
         images: Files.
         size: Images of a batch; padding in it can change results a little.
 
@@ -116,21 +113,12 @@ def predictions(
     """
     classifies = config.default_scope == CLASSIFICATION
     collate = default_collate if classifies else pseudo_collate
-    steps = test_dataset(config).pipeline
-    pipeline = Compose([s for s in steps if 'LoadAnnotations' not in str(s['type'])])
-
-    def load(index: int) -> dict:
-        try:
-            return pipeline(dict(img_path=str(images[index]), img_id=index))
-        except Exception:
-            read_picture(images[index])  # the clearer error, if it is the image's fault
-            raise
-
     bar = ProgressBar(len(images))
     for start in range(0, len(images), size):
         indices = range(start, min(start + size, len(images)))
         with torch.no_grad():
-            samples = model.test_step(collate([load(i) for i in indices]))
+            batch = collate([pipeline(images[i], i) for i in indices])
+            samples = model.test_step(batch)
         for index, sample in zip(indices, samples, strict=True):
             yield images[index], sample.cpu()
             bar.update()

@@ -1,7 +1,7 @@
 """Write what a segmenter predicts: label maps, pictures over the images, shares."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,6 @@ from mmseg.structures import SegDataSample
 from mmseg.visualization import SegLocalVisualizer
 from PIL import Image
 
-from .images import read_picture
 from .sheet import Cell, draw_sheet, spread, thumbnail
 
 BATCH_SIZE = 1
@@ -26,6 +25,7 @@ def write(
     meta: dict,
     out: Path,
     *,
+    read: Callable[[Path], np.ndarray],
     names: dict[Path, Path],
     show: int,
     **_,
@@ -36,6 +36,7 @@ def write(
         samples: Images and their label maps.
         meta: `classes` and `palette`.
         out: Folder of the results.
+        read: Returns the picture of an image.
         names: Relative path of each image's PNG files.
         show: Images on the sheet.
 
@@ -47,7 +48,7 @@ def write(
     on_sheet = set(spread(list(names), show))
     results, cells = [], []
     for path, sample in samples:
-        picture = read_picture(path)
+        picture = read(path)
         label_map = out / 'label_maps' / names[path]
         labels = sample.pred_sem_seg.data[0].numpy()
         save_label_map(labels, meta['palette'], label_map)

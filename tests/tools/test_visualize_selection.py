@@ -16,6 +16,7 @@ pytest.importorskip('mmpretrain')
 from mmmambamixer.analysis.drawing import Source
 from mmmambamixer.analysis.drawing.delta import over_mean
 from mmmambamixer.engine.config import load_config
+from mmmambamixer.inference.pipeline import ImagePipeline
 
 ROOT = Path(__file__).parents[2]
 BASE = str(ROOT / 'configs/_base_/mmmambamixer.py')
@@ -127,7 +128,7 @@ def test_the_input_is_normalised_and_the_picture_is_what_was_read(tool, tmp_path
     config.model.pop('data_preprocessor')
     model = tool.load_model(config, None)
     Image.new('RGB', (6, 5), (110, 40, 5)).save(tmp_path / 'plain.png')
-    pipeline = tool.build_pipeline(config, (8, 12))
+    pipeline = ImagePipeline(config, (8, 12))
     image, picture = tool.read_image(model, pipeline, tmp_path / 'plain.png')
     assert picture.shape == (8, 12, 3) and (picture == [110, 40, 5]).all()
     assert image.shape == (3, 8, 12)

@@ -32,7 +32,7 @@ from mmmambamixer.engine.config import add_options, load_config
 from mmmambamixer.engine.fake_batch import SHAPES, fake_batch
 from mmmambamixer.env import describe
 from mmmambamixer.messages import one_sentence
-from mmmambamixer.preflight.model import check_channels, head_classes
+from mmmambamixer.preflight.model import head_classes
 
 
 def test_step(model: nn.Module, batch: dict, autocast: Callable) -> list:
@@ -183,11 +183,10 @@ def main() -> None:
         scope = config.get('default_scope')
         args.shape = tuple(args.shape or SHAPES.get(scope, ()))
         model = build_model(config)
-        check_channels(model)
         if args.checkpoint is not None:
             load_weights(model, args.checkpoint)
         model.to(args.device)
-        classes = min(head_classes(model).values())
+        classes = min(head_classes(model).values(), default=1)
         channels = getattr(model.backbone, 'in_channels', 3)
         batch = fake_batch(
             scope, args.batch_size, args.shape, channels=channels, classes=classes

@@ -81,7 +81,7 @@ def main() -> None:
     args = parser.parse_args()
     with one_sentence():
         config = load_config(args.config)
-        scope = config.get('default_scope', 'mmengine')
+        scope = config.get('default_scope') or 'mmengine'
         model = build_model(config)
         height, width = args.shape or SHAPES.get(scope, (224, 224))
         flops = analyze(model, scope, (height, width))

@@ -13,9 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from mmengine.config import Config
-from mmengine.dataset import Compose
 from torch import Tensor, nn
 
 import mmmambamixer.patches  # noqa: F401  (safe checkpoints, `mmdet::` bases)
@@ -29,8 +27,7 @@ from mmmambamixer.analysis.drawing import (
 )
 from mmmambamixer.engine.build import build_model, load_weights
 from mmmambamixer.engine.config import load_config
-from mmmambamixer.inference.images import read_picture
-from mmmambamixer.inference.model import test_dataset
+from mmmambamixer.inference.pipeline import ImagePipeline
 from mmmambamixer.messages import one_sentence
 from mmmambamixer.models.backbones import ViM2
 
@@ -56,52 +53,30 @@ def load_model(config: Config, path: str | None) -> nn.Module:
     return model.eval()
 
 
-def build_pipeline(config: Config, size: Sequence[int] | None) -> Compose:
-    """Return the config's test pipeline without annotations.
-
-    Args:
-        config: With a test dataset.
-        size: Height and width of a plain resize that takes the place of everything
-            between loading and packing, or None.
-
-    Raises:
-        ValueError: If the config has no test dataset, or the size is not positive.
-    """
-    if not config.get('test_dataloader'):
-        raise ValueError('the config has no test_dataloader, whose pipeline is needed')
-    steps = test_dataset(config).pipeline
-    steps = [step for step in steps if 'LoadAnnotations' not in str(step['type'])]
-    if size is not None:
-        height, width = size
-        if min(size) < 1:
-            raise ValueError(f'--size must be positive, got {height} {width}')
-        resize = dict(type='Resize', scale=(width, height), keep_ratio=False)
-        steps = [steps[0], resize, steps[-1]]
-    return Compose(steps)
-
-
 def read_image(
-    model: nn.Module, pipeline: Compose, path: Path
+    model: nn.Module, pipeline: ImagePipeline, path: Path
 ) -> tuple[Tensor, np.ndarray]:
     """Return the input of the backbone, `(c, H, W)`, and a picture of it, `(H, W, 3)`.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is no image.
+        ValueError: If it is no image, or has not the channels of the backbone.
     """
     if not path.is_file():
         raise FileNotFoundError(f'no image file at {path}')
-    try:
-        sample = pipeline(dict(img_path=str(path), img_id=0))
-    except Exception:
-        read_picture(path)  # the clearer error, if it is the image's fault
-        raise
+    sample = pipeline(path)
+    channels = len(sample['inputs'])
+    if channels != model.backbone.in_channels:
+        raise ValueError(
+            f'{path} has {channels} channels as the test pipeline loads it, but '
+            f'model.backbone.in_channels is {model.backbone.in_channels}'
+        )
     batch = {key: [value] for key, value in sample.items()}
     image = model.data_preprocessor(batch)['inputs'][0]
-    picture = sample['inputs'].flip(0).clamp(0, 255).byte()  # OpenMMLab loads BGR
-    height, width = picture.shape[1:]  # the preprocessor may have padded
-    picture = F.pad(picture, (0, image.shape[2] - width, 0, image.shape[1] - height))
-    return image, picture.expand(3, -1, -1).permute(1, 2, 0).numpy()
+    picture = pipeline.three_bands(sample['inputs'].permute(1, 2, 0).numpy())
+    height, width = picture.shape[:2]  # the preprocessor may have padded
+    rows, columns = image.shape[1] - height, image.shape[2] - width
+    return image, np.pad(picture, [(0, rows), (0, columns), (0, 0)])
 
 
 def choose(selections: list[Selection], kind: str, every: bool) -> list[Selection]:
@@ -181,7 +156,7 @@ def main() -> None:
     with one_sentence():
         config = load_config(args.config)
         model = load_model(config, args.checkpoint).to(args.device)
-        pipeline = build_pipeline(config, args.size)
+        pipeline = ImagePipeline(config, args.size)
         inputs = [read_image(model, pipeline, path) for path in args.images]
         images = [image for image, _ in inputs]
         sizes = sorted({tuple(image.shape[1:]) for image in images})
@@ -191,6 +166,8 @@ def main() -> None:
                 'receptive field is a mean over one size: give --size'
             )
         args.out.mkdir(parents=True, exist_ok=True)
+        if pipeline.drawn:
+            print(f'the image is drawn {pipeline.drawn}')
         for name in args.only:
             lacking = draw(name, model.backbone, images, inputs[0][1], args)
             if lacking:
