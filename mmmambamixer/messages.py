@@ -3,19 +3,26 @@
 import inspect
 import os
 import re
+import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
+from pathlib import Path
 
 from mmengine.registry import Registry
 from torch.utils.data import DataLoader
 
 from .layer_errors import explain_layer
 
-AT_FAULT = (ValueError, TypeError, KeyError, OSError, RuntimeError, ImportError)
+AT_FAULT = (
+    *(ValueError, TypeError, KeyError, OSError, RuntimeError),
+    *(ImportError, AssertionError),
+)
 SCHEDULER = 'end should be larger than begin, but got '
 LONGEST = 400
 """Characters of a sentence of others; some print whole configs."""
+MOST = 4000
+"""Characters of a message with a table; torch lists every tensor of a model."""
 SHOWN = 8
 """Names of a list in a message."""
 
@@ -37,7 +44,10 @@ def explain(error: BaseException) -> str:
     if isinstance(error, ImportError):
         return explain_import(error)
     if isinstance(error, (ValueError, OSError, RuntimeError)):
-        return text or type(error).__name__
+        return cut(text, MOST) or type(error).__name__
+    if isinstance(error, AssertionError) and not text:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        return f'{place.name} of {Path(place.filename).name} needs: {place.line}'
     text = text.split(' Please check whether')[0].partition('\n')[0]
     if not text:
         return type(error).__name__
@@ -51,12 +61,17 @@ def explain(error: BaseException) -> str:
         loader = text.startswith('DataLoader.')  # which the runner makes by itself
         kind = DataLoader if loader else innermost(error, 'obj_cls')
         text += did_you_mean(match[1], arguments_of(kind))
-    return text if len(text) <= LONGEST else f'{text[:LONGEST]}...'
+    return cut(text, LONGEST)
+
+
+def cut(text: str, longest: int) -> str:
+    """Return a text, or its beginning and dots if it is longer."""
+    return text if len(text) <= longest else f'{text[:longest]}...'
 
 
 def explain_import(error: ImportError) -> str:
     """Return which part of a config needs a package that is not there."""
-    text = ' '.join(str(error).split())[:LONGEST]
+    text = cut(' '.join(str(error).split()), LONGEST)
     owner = type(innermost(error, 'self')).__name__
     asked = re.search(r'pip install (?:-\S+ )*"?([\w.-]+)', text)
     name = asked[1] if asked else error.name

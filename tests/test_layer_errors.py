@@ -109,3 +109,17 @@ def test_a_broken_module_is_told_within_bounds(length):
     told = explain(ImportError('x' * length))
     assert told.startswith('a module that is needed cannot be imported: x')
     assert len(told) < 500
+
+
+@pytest.mark.parametrize('text', ['', 'x must be positive', 'y' * 9000])
+def test_assertions_of_frameworks_are_one_sentence(text):
+    with pytest.raises(AssertionError) as raised:
+        raise AssertionError(text)
+    told = explain(raised.value)
+    assert '\n' not in told and 0 < len(told) < 500
+    assert told.startswith(text[:9]) if text else 'needs: raise Assert' in told
+
+
+@pytest.mark.parametrize('kind', [ValueError, OSError, RuntimeError, TypeError])
+def test_messages_of_others_have_a_bound(kind):
+    assert len(explain(kind('name ' * 9000))) < 4100

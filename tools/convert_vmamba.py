@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from mmmambamixer import ViM2
-from mmmambamixer.checkpoints.compare import check_numbers
+from mmmambamixer.checkpoints.compare import check_numbers, first
 from mmmambamixer.models.layers import SelectiveTokenMixer
 from mmmambamixer.patches import load_local
 
@@ -80,7 +80,7 @@ def load_vmamba(path: str) -> dict[str, Tensor]:
     if not isinstance(checkpoint.get('model'), dict):
         raise ValueError(
             f'{path} must have the key `model`, a dict of tensors, it has the keys '
-            f'{", ".join(sorted(map(str, checkpoint))) or "none"}'
+            f'{first(sorted(map(str, checkpoint))) or "none"}'
         )
     check_numbers(checkpoint['model'], path)
     state = {}

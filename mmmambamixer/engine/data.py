@@ -20,6 +20,7 @@ from ..preflight.coco import CocoFile, watch_coco
 from ..preflight.counts import check_counts, count_labels
 from ..preflight.metrics import check_masks, check_metric
 from ..preflight.model import check_num_classes, head_classes
+from ..preflight.monitored import check_monitored
 from ..preflight.samples import (
     channels_of,
     check_image,
@@ -73,6 +74,8 @@ def open_data(
     for part, sample in samples.items():
         check_image(runner.model, channels_of(sample), f'{part}_dataloader')
     compare(runner, datasets, samples, trained_part(meta or {}, path), anew)
+    if {'train', 'val'} <= {*loops}:
+        check_monitored(runner.cfg, loops['val'].evaluator)
     for part, inner in datasets.items():
         count(runner, inner, files, part)
         if part != 'train':

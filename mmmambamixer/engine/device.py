@@ -9,16 +9,15 @@ def check_device(name: str) -> None:
         device = torch.device(name)
     except RuntimeError as error:
         raise ValueError(
-            f'--device is cpu, cuda or one of its kind, got {name}'
+            f'the device is cpu, cuda or one of its kind, got {name}'
         ) from error
     if device.type == 'meta':
-        raise ValueError('--device meta computes nothing')
+        raise ValueError('the device meta computes nothing')
     if device.type != 'cuda':
         return
     if not torch.cuda.is_available():
-        raise ValueError(f'torch sees no GPU here, so there is no --device {name}')
+        raise ValueError(f'torch sees no GPU here, so there is no device {name}')
     if (device.index or 0) >= torch.cuda.device_count():
         raise ValueError(
-            f'torch sees {torch.cuda.device_count()} GPUs, so there is no --device '
-            f'{name}'
+            f'torch sees {torch.cuda.device_count()} GPUs, so there is no device {name}'
         )

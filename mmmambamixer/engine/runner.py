@@ -81,11 +81,12 @@ class SafeRunner(Runner):
 
     def _of_batches(self, error: Exception) -> str:
         """Return how the batches come to have one image, where they do."""
-        batches = self.train_loop.dataloader.batch_sampler
+        loader = self.train_loop.dataloader
+        batches = getattr(loader, 'batch_sampler', None)
         batches = getattr(batches, 'batch_sampler', batches)  # inside `CountedBatches`
-        size, images = batches.batch_size, len(batches.sampler)
-        if ONE_VALUE not in str(error):
+        if ONE_VALUE not in str(error) or batches is None:
             return ''
+        size, images = batches.batch_size, len(batches.sampler)
         if size == 1:
             return '; train_dataloader.batch_size is 1'
         if images % size != 1 or images < size:

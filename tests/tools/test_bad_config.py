@@ -49,7 +49,10 @@ OPTIONS = [
     ('train_dataloader.dataset.data_prefix=no', 'no data folder {data}/no, named by'),
     ('train_dataloader.dataset.pipeline.1.type=Resiz', "did you mean 'Resize'?"),
     ('train_dataloader.dataset.pipeline.1.scal=6', "'scal'; did you mean 'scale'?"),
-    ('train_dataloader.dataset.metainfo.classes=[a,b,c]', 'num_classes must be 3'),
+    (
+        'train_dataloader.dataset.metainfo.classes=[a,b,c]',
+        'val_dataloader lacks a, b, c',
+    ),
     ('val_evaluator.type=Acuracy', "metric registry; did you mean 'Accuracy'?"),
     # what does not fit the config
     ('train_dataloade.batch_size=3', "no 'train_dataloade'; did you mean 'train_data"),
@@ -165,7 +168,7 @@ COMMANDS = [
         'no image or folder at no',
     ),
     ('predict.py', ['{config}', 'x.pth', '.', '--out', '{config}'], 'got the file'),
-    ('predict.py', [*PREDICT, '--device', 'gpu'], '--device is'),
+    ('predict.py', [*PREDICT, '--device', 'gpu'], 'the device is'),
     ('predict.py', [*PREDICT, '--device', 'meta'], 'meta computes'),
 ]
 
@@ -212,7 +215,7 @@ def test_usage(tool, args, text, call, capsys):
 def test_a_gpu_that_is_not_there(configs, scenes, call):
     image = scenes / 'images/0.png'
     args = [configs['mmpretrain'], 'x.pth', image, '--out', 'o', '--device', 'cuda:1']
-    with pytest.raises(SystemExit, match='no GPU here, so there is no --device cuda:1'):
+    with pytest.raises(SystemExit, match='no GPU here, so there is no device cuda:1'):
         call('predict.py', *args)
     with pytest.raises(SystemExit, match=r'mixed precision .* needs a GPU'):
         call('train.py', configs['mmpretrain'], '--amp')

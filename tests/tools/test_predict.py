@@ -130,7 +130,7 @@ def test_a_device_that_is_not_there_is_refused(configs, trained, scenes, call):
     if torch.cuda.is_available():
         pytest.skip('there is a GPU')
     args = [configs['mmseg'], trained['mmseg'], scenes / 'images', '--out', 'out']
-    with pytest.raises(SystemExit, match='no --device cuda:0'):
+    with pytest.raises(SystemExit, match='no device cuda:0'):
         call('predict.py', *args, '--device', 'cuda:0')
 
 

@@ -29,6 +29,7 @@ from torch import Tensor, nn
 import mmmambamixer.patches  # noqa: F401  (safe checkpoints, `mmdet::` bases)
 from mmmambamixer.engine.build import build_model, load_weights
 from mmmambamixer.engine.config import add_options, load_config
+from mmmambamixer.engine.device import check_device
 from mmmambamixer.engine.fake_batch import SHAPES, fake_batch
 from mmmambamixer.env import describe
 from mmmambamixer.messages import one_sentence
@@ -182,6 +183,7 @@ def main() -> None:
         config = load_config(args.config, args.cfg_options)
         scope = config.get('default_scope')
         args.shape = tuple(args.shape or SHAPES.get(scope, ()))
+        check_device(args.device)
         model = build_model(config)
         if args.checkpoint is not None:
             load_weights(model, args.checkpoint)

@@ -27,6 +27,7 @@ from mmmambamixer.analysis.drawing import (
 )
 from mmmambamixer.engine.build import build_model, load_weights
 from mmmambamixer.engine.config import load_config
+from mmmambamixer.engine.device import check_device
 from mmmambamixer.inference.pipeline import ImagePipeline
 from mmmambamixer.messages import one_sentence
 from mmmambamixer.models.backbones import ViM2
@@ -155,6 +156,7 @@ def main() -> None:
     args = parse_args()
     with one_sentence():
         config = load_config(args.config)
+        check_device(args.device)
         model = load_model(config, args.checkpoint).to(args.device)
         pipeline = ImagePipeline(config, args.size)
         inputs = [read_image(model, pipeline, path) for path in args.images]
@@ -162,7 +164,8 @@ def main() -> None:
         sizes = sorted({tuple(image.shape[1:]) for image in images})
         if len(sizes) > 1:
             raise ValueError(
-                f'the images have the sizes {sizes} after the test pipeline, but the '
+                f'the images have {len(sizes)} sizes, as {sizes[:2]}, after the test '
+                'pipeline, but the '
                 'receptive field is a mean over one size: give --size'
             )
         args.out.mkdir(parents=True, exist_ok=True)

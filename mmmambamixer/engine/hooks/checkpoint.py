@@ -12,7 +12,7 @@ from mmengine.runner import Runner
 from ...checkpoints.newest import newest_complete
 from ...checkpoints.storage import SEALED, write_file
 from ...checkpoints.stream import streamed
-from ...messages import TrainingStopped
+from ...messages import TrainingStopped, few
 from ...registry import HOOKS
 from ...wrappers import averaged_models
 from .plain import PlainCheckpointHook
@@ -126,6 +126,13 @@ class SafeCheckpointHook(PlainCheckpointHook, CheckpointHook):
             ) from error
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
+        watched = self.key_indicators if self.save_best else ()
+        lacking = {*watched} - {*metrics, 'auto'}
+        if lacking:
+            raise TrainingStopped(
+                f'save_best is {few(sorted(lacking))}, but the validation gives '
+                f'{few(metrics)}; last checkpoint: {self.last_ckpt or "none yet"}'
+            )
         # The stock hook deletes the previous best one before it saves the next.
         backend = self.file_backend
         self.file_backend = Later(backend, runner.message_hub)

@@ -94,7 +94,9 @@ def check_pretrained(model: nn.Module, settings: Mapping) -> None:
 def _hint(loaded: Mapping, prefix: str, given: Mapping) -> str:
     parts = sorted({f'{key.split(".")[0]}.' for key in loaded})
     if prefix and not given:
-        return f'; nothing in it begins with {prefix!r}, names begin with {parts}'
+        return (
+            f'; nothing in it begins with {prefix!r}, names begin with {first(parts)}'
+        )
     if not prefix and 'backbone.' in parts:
         return "; it holds a whole model: set prefix='backbone.'"
     return ''
