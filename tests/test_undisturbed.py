@@ -130,8 +130,10 @@ def state() -> dict:
 
 
 @pytest.fixture
-def stock():
-    """Without the patches of tools that other tests have imported."""
+def stock(monkeypatch):
+    """Without patches, scopes and loggers that other tests have left."""
+    for kind in (DefaultScope, MMLogger, MessageHub):
+        monkeypatch.setattr(kind, '_instance_dict', type(kind._instance_dict)())
     if module := sys.modules.pop('mmmambamixer.patches', None):
         module.remove()
     yield

@@ -240,7 +240,7 @@ def calendar_of(dates: NDArray) -> Calendar | None:
     The simplest of those that have at most half as many dates more as there are; equal
     steps may have as many more. One with more places must halve the number of missing
     dates and be seen for two periods: business days are not daily rows of which two
-    sevenths are missing.
+    sevenths are missing. One weekend is enough where no other row is missing.
 
     Args:
         dates: Two or more, each once.
@@ -272,8 +272,19 @@ def candidates(dates: NDArray) -> Iterator[Calendar]:
     for period in (DAY, WEEK):
         if step < period and 2 * period <= span:
             yield StepCalendar.of(dates, period)
+    if step <= DAY and span < 2 * WEEK and len(np.unique(ticks(dates) // WEEK)) > 1:
+        week = working_week(dates)
+        if len(week.between(*dates[[0, -1]])) == len(dates):
+            yield week
     if by_month and step < 28 * DAY and span >= 2 * LONGEST_MONTH * DAY:
         yield by_month
+
+
+def working_week(dates: NDArray) -> StepCalendar:
+    """Return the calendar with the times of day of some dates, Monday to Friday."""
+    times = np.unique(ticks(dates) % DAY)
+    places = np.arange(5)[:, None] * DAY + times
+    return StepCalendar(WEEK, tuple(places.ravel().tolist()))
 
 
 def calendar_from(state: Mapping) -> Calendar:
@@ -324,4 +335,4 @@ def tell_time(nanoseconds: int) -> str:
         if nanoseconds % unit == 0:
             count = nanoseconds // unit
             return name if count == 1 else f'{count} {name}s'
-    return f'{nanoseconds / 10**9:g} seconds'
+    return f'{nanoseconds / 10**9:.15g} seconds'

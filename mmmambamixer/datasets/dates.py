@@ -44,8 +44,8 @@ def parsed_dates(column, source: str) -> NDArray:
     if dates.isna().any():
         row = int(dates.isna().to_numpy().argmax())
         raise ValueError(
-            f'{source}: row {row + 1} should hold a date such as 2020-01-31 23:00:00, '
-            f'got {column.iloc[row]!r}'
+            f'{source}: row {row + 1} should hold a date such as 2020-01-31 23:00:00 '
+            f'in column {column.name!r}, got {column.iloc[row]!r}'
         )
     beyond = ~dates.dt.year.between(*YEARS)
     if beyond.any():
@@ -115,21 +115,43 @@ def irregularity(dates) -> float:
 
 
 def without_zone(dates):
-    """Return dates in UTC, or in local time where all have one time of the day.
+    """Return dates in UTC, or in local time where they keep to the local clock.
 
-    Clocks that change do not move daily rows in local time, nor hourly ones in UTC.
+    Clocks that change do not move daily rows, or opening hours, in local time, nor
+    hourly ones in UTC.
 
     Args:
         dates: A Series of pandas dates; without a time zone they stay as they are.
     """
     if dates.dt.tz is None:
         return dates
-    if not is_daily(dates):
+    if not is_local(dates):
         dates = dates.dt.tz_convert('UTC')
     return dates.dt.tz_localize(None)
 
 
-def is_daily(dates) -> bool:
-    """Return whether dates of a time zone all have one time of the day."""
+def is_local(dates) -> bool:
+    """Return whether dates of a time zone keep to the local clock.
+
+    They do if all have one time of the day, or if their calendar lacks fewer rows in
+    local time than in UTC; where it lacks as many, if it has several places in a
+    period, as opening hours have.
+    """
     local = dates.dt.tz_localize(None)
-    return (local - local.dt.normalize()).nunique() == 1
+    if (local - local.dt.normalize()).nunique() == 1:
+        return True
+    if dates.dt.tz.utcoffset(None) is not None:  # a clock that never changes
+        return False
+    utc = dates.dt.tz_convert('UTC').dt.tz_localize(None)
+    utc, rows = np.unique(utc.to_numpy('datetime64[ns]'), return_index=True)
+    local = local.to_numpy('datetime64[ns]')[rows]
+    if (np.diff(local) <= np.timedelta64(0)).any():  # the clock was set back
+        return False
+    calendars = [calendar_of(some) for some in (local, utc)]
+    if None in calendars:
+        return calendars[0] is not None
+    here, there = (
+        len(calendar.between(*some[[0, -1]]))
+        for calendar, some in zip(calendars, (local, utc), strict=True)
+    )
+    return here < there or (here == there and calendars[0].count > 1)

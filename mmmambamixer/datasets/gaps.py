@@ -52,9 +52,9 @@ def require_calendar(dates: NDArray, source: str, hint: str = '') -> Calendar:
             remedy = 'resample the rows to equal steps'
         before, after = dates[row : row + 2].astype('datetime64[s]')
         raise ValueError(
-            f'{source}: the dates follow no calendar: most come {tell_time(step)} '
-            f'after another, but {after} {tell_time(int(steps[row]))} after {before}: '
-            f'{remedy}{hint}'
+            f'{source}: the dates follow no calendar: most come every '
+            f'{tell_time(step)}, but the next after {before} is {after}, '
+            f'{tell_time(int(steps[row]))} later: {remedy}{hint}'
         )
     return calendar
 

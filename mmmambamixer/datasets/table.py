@@ -3,6 +3,7 @@
 Letters in shapes: n rows, m variates.
 """
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -109,6 +110,7 @@ def read_table(
     if layout == 'wide':
         options = dict(irregular=irregular, hint=IRREGULAR)
         return from_frame(frame, source=str(path), **options)
+    tell_unread(frame, (id, time, value), str(path))
     table = from_long(frame, id=id, time=time, value=value, source=str(path))
     return replace(table, irregular=irregular)
 
@@ -157,8 +159,9 @@ def from_frame(
     """Return the table of a wide data frame.
 
     Args:
-        frame: Its dates are the column `date`, or a DatetimeIndex, or else the first
-            column; all other columns are variates.
+        frame: Its dates are the column `date`, or a DatetimeIndex, or the only column
+            whose type is that of dates, or else the first column; all other columns are
+            variates.
         irregular: Take the rows as they stand, where a date comes twice.
         source: What the error messages call it.
         hint: What they add where a date comes twice.
@@ -194,8 +197,27 @@ def date_column(frame) -> int | None:
     names = [str(name) for name in frame.columns]
     if DATE in names:
         return names.index(DATE)
-    dates = (pandas.DatetimeIndex, pandas.PeriodIndex)
-    return None if isinstance(frame.index, dates) else 0
+    if isinstance(frame.index, (pandas.DatetimeIndex, pandas.PeriodIndex)):
+        return None
+    dated = [n for n, kind in enumerate(frame.dtypes) if is_time(kind)]
+    return dated[0] if len(dated) == 1 else 0
+
+
+def is_time(kind) -> bool:
+    """Return whether the dtype of a column is that of dates or of periods."""
+    return kind.kind == 'M' or isinstance(kind, load_pandas().PeriodDtype)
+
+
+def tell_unread(frame, read: Sequence[str], source: str) -> None:
+    """Warn of the columns of a long frame that nothing reads."""
+    unread = [column for column in frame.columns if column not in read]
+    if unread:
+        warnings.warn(
+            f'{source}: of a long frame the columns {few(read)} are read, and not '
+            f'{few(unread)}: covariates come from a table of their own, by `future` '
+            'or `static`',
+            stacklevel=4,
+        )
 
 
 def from_long(
@@ -312,6 +334,12 @@ def numbers(column, source: str) -> NDArray:
         ValueError: If it holds something else; the message names the first such row.
     """
     pandas = load_pandas()
+    if (
+        is_time(column.dtype) or column.dtype.kind == 'm'
+    ):  # which pandas takes for numbers
+        column = column.astype(object)
+    elif column.dtype.kind == 'c':
+        column = column.astype(str)
     if not pandas.api.types.is_numeric_dtype(column):
         values = pandas.to_numeric(column, errors='coerce')
         bad = values.isna() & column.notna()

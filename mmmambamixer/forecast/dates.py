@@ -2,10 +2,11 @@
 
 import datetime
 from collections.abc import Callable
+from functools import partial
 
 from numpy.typing import NDArray
 
-from ..datasets.dates import is_daily, read_dates
+from ..datasets.dates import is_local, read_dates
 from ..datasets.extras import load_pandas
 
 
@@ -21,37 +22,51 @@ def date_form(column) -> Callable[[NDArray], object]:
     pandas = load_pandas()
     kind = column.dtype
     if isinstance(kind, pandas.PeriodDtype):
-        return lambda dates: pandas.DatetimeIndex(dates).to_period(kind.freq)
+        return partial(as_periods, frequency=kind.freq)
     if pandas.api.types.is_datetime64_any_dtype(column):
-        if getattr(column.dt, 'tz', None) is None:
-            return lambda dates: pandas.Series(dates).astype(kind).array
-        return zone_form(column)
+        zone = getattr(column.dt, 'tz', None)
+        if zone is None:
+            return partial(as_type, kind=kind)
+        return partial(in_zone, kind=kind, zone=zone, local=is_local(column))
     if all(type(date) is datetime.date for date in column):
-        return lambda dates: pandas.Series(dates).dt.date.to_numpy(object)
-    return text_form(column) or date_form(read_dates(column, 'the frame'))
+        return as_days
+    if form := text_format(column):
+        return partial(as_text, form=form)
+    return date_form(read_dates(column, 'the frame'))
 
 
-def zone_form(column) -> Callable[[NDArray], object]:
-    """Return what puts dates back into a time zone; see `without_zone`."""
-    pandas = load_pandas()
-    kind, zone, daily = column.dtype, column.dt.tz, is_daily(column)
-
-    def form(dates: NDArray):
-        naive = pandas.Series(dates)
-        if daily:  # an hour that a change of the clock skips is the next one
-            options = dict(ambiguous=True, nonexistent='shift_forward')
-            local = naive.dt.tz_localize(zone, **options)
-        else:
-            local = naive.dt.tz_localize('UTC').dt.tz_convert(zone)
-        return local.astype(kind).array
-
-    return form
+# Each takes dates, `(h,)` datetime64[ns]. None is a closure: forecasters are pickled.
 
 
-def text_form(column) -> Callable[[NDArray], object] | None:
-    """Return what writes dates like those of a column, or None if they have no format.
+def as_periods(dates: NDArray, frequency):
+    return load_pandas().DatetimeIndex(dates).to_period(frequency)
 
-    The format is right if it gives all of the column as it is.
+
+def as_type(dates: NDArray, kind):
+    return load_pandas().Series(dates).astype(kind).array
+
+
+def as_days(dates: NDArray):
+    return load_pandas().Series(dates).dt.date.to_numpy(object)
+
+
+def as_text(dates: NDArray, form: str):
+    return load_pandas().Series(dates).dt.strftime(form).array
+
+
+def in_zone(dates: NDArray, kind, zone, local: bool):
+    """Put dates back into a time zone; see `without_zone`."""
+    naive = load_pandas().Series(dates)
+    if local:  # an hour that a change of the clock skips is the next one
+        options = dict(ambiguous=True, nonexistent='shift_forward')
+        return naive.dt.tz_localize(zone, **options).astype(kind).array
+    return naive.dt.tz_localize('UTC').dt.tz_convert(zone).astype(kind).array
+
+
+def text_format(column) -> str | None:
+    """Return the format of dates that are written, or None if they have none.
+
+    It is right if it gives all of the column as it is.
     """
     pandas = load_pandas()
     if not pandas.api.types.is_string_dtype(column):
@@ -63,5 +78,5 @@ def text_form(column) -> Callable[[NDArray], object] | None:
             continue
         read = pandas.to_datetime(column, format=guess, errors='coerce')
         if read.equals(dates) and (dates.dt.strftime(guess) == texts).all():
-            return lambda dates: pandas.Series(dates).dt.strftime(guess).array
+            return guess
     return None

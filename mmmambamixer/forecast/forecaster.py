@@ -92,6 +92,7 @@ class SeriesForecaster:
                 f'val_fraction must be between 0 and 1, got {val_fraction!r}'
             )
         check_gaps(gaps)
+        check_levels(quantiles)
         check_patches(look_back, model or {})
         settings = dict(
             **numbers,
@@ -268,6 +269,11 @@ class SeriesForecaster:
         """
         folder = Path(folder)
         config = load_config(folder / CONFIG)
+        if not config.get('forecaster'):
+            raise ValueError(
+                f'{folder / CONFIG} is not of a forecaster that was saved: it has no '
+                '`forecaster`'
+            )
         found = cls(**config.forecaster.to_dict())
         found._trained = TrainedForecaster.load(config, str(folder / WEIGHTS), device)
         found._config, found._weights = config, (folder / WEIGHTS).read_bytes()
@@ -316,6 +322,16 @@ def check_whole(**numbers) -> None:
     for name, value in numbers.items():
         if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
             raise ValueError(f'{name} must be an integer from 1, got {value!r}')
+
+
+def check_levels(quantiles) -> None:
+    """Raise ValueError unless it is a row of numbers, or None."""
+    levels = [] if quantiles is None else quantiles
+    row = isinstance(levels, (Sequence, np.ndarray))
+    if not row or not all(isinstance(level, Real) for level in levels):
+        raise ValueError(
+            f'quantiles must be numbers such as [0.1, 0.5, 0.9], got {quantiles!r}'
+        )
 
 
 def check_patches(look_back: int, model: Mapping) -> None:

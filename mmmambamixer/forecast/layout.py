@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..datasets import SeriesTable, from_frame, from_long
 from ..datasets.extras import load_pandas
-from ..datasets.table import DATE, date_column
+from ..datasets.table import DATE, date_column, tell_unread
 from ..messages import few
 from .dates import date_form
 from .frames import Frames
@@ -17,6 +17,7 @@ from .trained import Forecast
 
 LONG = dict(id='unique_id', time='ds', value='y')
 """Columns of a long frame, unless it says others."""
+LONG_HINT = '; in a long frame `long` names the columns of ids, dates and values'
 CUTOFF = 'cutoff'
 """Column of the last known date in a backtest."""
 
@@ -110,14 +111,18 @@ def guess(frame, long: Mapping[str, str]) -> str:
     """Return 'long' if a frame has the three columns of that, else 'wide'.
 
     Raises:
-        ValueError: If one of the three is its index.
+        ValueError: If some of the three are its index.
     """
-    found = {*long.values()} & {*frame.columns}
-    lacking = {*long.values()} - found
-    if len(found) == 2 and lacking <= {*frame.index.names}:
+    lacking = [name for name in long.values() if name not in frame.columns]
+    if 0 < len(lacking) < 3 and {*lacking} <= {*frame.index.names}:
         raise ValueError(
-            f'{lacking.pop()!r} is a column of a long frame, and here the index: call '
+            f'{lacking[0]!r} is a column of a long frame, and here the index: call '
             'reset_index()'
+        )
+    if lacking and DATE not in frame.columns and frame.index.nlevels > 1:
+        raise ValueError(
+            'the index of a frame of series has one level, got a MultiIndex of '
+            f'{few(frame.index.names)}: call reset_index()'
         )
     numeric = load_pandas().api.types.is_numeric_dtype
     if lacking or (DATE in frame.columns and numeric(frame[long['time']])):
@@ -147,10 +152,13 @@ def read_layout(
         )
     if (kind or guess(frame, long)) == 'long':
         source = options.get('source', 'the frame')
+        tell_unread(frame, (*long.values(),), source)
         table = from_long(frame, **long, source=source)
         ids = frame[long['id']].drop_duplicates().reset_index(drop=True)
         form = date_form(frame[long['time']])
         return Layout(dict(long), ids, long['time'], False, form, frames), table
+    if kind is None:
+        options.setdefault('hint', LONG_HINT)
     table = from_frame(frame, **options)
     place = date_column(frame)
     if place is None:

@@ -13,6 +13,7 @@ ROWS = 180
 MONTHS = pd.date_range('2000-01-01', periods=ROWS, freq='MS')
 HOURS = pd.date_range('2021-01-01', periods=3000, freq='h')
 DAYS = pd.date_range('2021-01-01', periods=600, freq='D')
+HALF = (9, 10, 11, 12)
 NAMED = (
     *('15min', 'h', '7h', 'D', '2D', 'W-SUN', '4W', 'B', 'MS', 'ME', 'QS', 'QE-JAN'),
     *('YS', 'YE-JUN', 'SMS', 'SME', 'BMS', 'BME', 'BQE', 'WOM-3FRI', 'LWOM-THU'),
@@ -69,6 +70,29 @@ def test_outages_are_no_opening_hours(seed):
     kept[[0, -1]] = True
     calendar = calendar_of(dates[kept])
     np.testing.assert_array_equal(calendar.between(dates[0], dates[-1]), dates)
+
+
+@pytest.mark.parametrize('rows', [6, 7, 8, 9, 10, 12])
+@pytest.mark.parametrize('first', [4, 5, 6, 7, 8])
+def test_one_weekend_tells_business_days(first, rows):
+    days = pd.bdate_range(f'2021-01-0{first}', periods=rows + 6)
+    hours = pd.DatetimeIndex(
+        [day + pd.Timedelta(hours=h) for day in days for h in HALF]
+    )
+    for dates, each in ((days, 1), (hours, len(HALF))):
+        dates = dates.to_numpy('datetime64[ns]')
+        known, coming = np.split(dates, [rows * each])
+        np.testing.assert_array_equal(
+            calendar_of(known).after(known[-1], len(coming)), coming
+        )
+
+
+def test_a_weekend_among_other_gaps_is_an_outage():
+    hours = HOURS[: 12 * 24].to_numpy('datetime64[ns]')  # from a Friday on
+    kept = np.delete(hours, slice(14, 80))
+    np.testing.assert_array_equal(calendar_of(kept).between(*hours[[0, -1]]), hours)
+    days = np.delete(DAYS[:10].to_numpy('datetime64[ns]'), [1, 2, 5])
+    assert str(calendar_of(days)) == 'a row every day'
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mmmambamixer.datasets.dates import parsed_dates
+from mmmambamixer.datasets.dates import is_local, parsed_dates
 
 DAYS = pd.date_range('2020-01-28', periods=40)
 HOURS = pd.date_range('2021-10-30', periods=60, freq='h')
@@ -103,6 +103,34 @@ def test_clocks_that_change():
 def test_years_that_nanoseconds_do_not_reach(dates):
     with pytest.raises(ValueError, match='in the years 1678 to 2261'):
         read(dates)
+
+
+YEAR = pd.date_range('2021-01-01', '2021-12-31', freq='h', tz='Europe/Berlin')
+OPEN = YEAR[(YEAR.hour >= 8) & (YEAR.hour < 18)]
+CLOCKS = {
+    'opening hours': (OPEN, True),
+    'opening hours, a month': (OPEN[:300], True),
+    'opening hours with gaps': (OPEN.delete([5, 700, 1700, 1701]), True),
+    'office hours': (OPEN[OPEN.weekday < 5], True),
+    'twice a day': (YEAR[YEAR.hour.isin([8, 20])], True),
+    'every six hours': (YEAR[YEAR.hour % 6 == 0], True),
+    'hours': (YEAR, False),
+    'hours with gaps': (YEAR.delete([50, 2000, 2001, 7000]), False),
+    'hours of spring': (YEAR[1990:2050], False),
+    'hours of winter': (YEAR[:500], False),
+    'every four hours of the sun': (YEAR[::4], False),
+    'a clock that never changes': (OPEN.tz_convert('Etc/GMT-1'), False),
+    'no calendar': (YEAR[np.arange(0, 90) ** 2], False),
+}
+
+
+@pytest.mark.parametrize('name', CLOCKS)
+def test_rows_by_the_clock_are_taken_by_the_clock(name):
+    dates, by_the_clock = CLOCKS[name]
+    wanted = dates.tz_localize(None) if by_the_clock else dates.tz_convert(None)
+    np.testing.assert_array_equal(read(dates), wanted.to_numpy())
+    shuffled = pd.Series(dates.repeat(2)).sample(frac=1, random_state=0)  # long
+    assert is_local(shuffled) == by_the_clock
 
 
 def test_the_column_stays_as_it_is():

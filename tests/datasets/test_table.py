@@ -199,6 +199,25 @@ def test_refused_long_tables(case):
         from_long(pd.DataFrame(LONG)[:0])
 
 
+@pytest.mark.parametrize(
+    'values',
+    [
+        HOURS[:3],
+        HOURS[:3].tz_localize('UTC'),
+        HOURS[:3].to_period('h'),
+        pd.to_timedelta([1, 2, 3], 'h'),
+        pd.Series(HOURS[:3]).astype(object),
+        pd.Series(HOURS[:3]).astype('timestamp[us][pyarrow]'),
+        [1j, 2.0, 3.0],
+    ],
+)
+def test_what_only_looks_like_numbers(values):
+    """Times would be billions, and complex numbers lose a part."""
+    frame = pd.DataFrame(dict(date=HOURS[:3], a=values))
+    with pytest.raises(ValueError, match="column 'a' should hold numbers, got"):
+        from_frame(frame)
+
+
 def test_series_are_told_apart_by_their_text():
     frame = pd.DataFrame(dict(unique_id=[1, '1'], ds=HOURS[[0, 0]], y=[1.0, 2.0]))
     with pytest.raises(ValueError, match="has the number 1 and the text '1'"):

@@ -1,6 +1,7 @@
 """`SeriesForecaster`: fit, predict, backtest, save and load on data frames."""
 
 import os
+import pickle
 import tempfile
 import warnings
 from pathlib import Path
@@ -109,6 +110,23 @@ def test_a_saved_forecaster_is_whole(fitted, tmp_path, monkeypatch):
     assert len(again.backtest(make_frame(), windows=1)[1]) == 1, 'trained anew'
     with pytest.raises(FileNotFoundError, match='no config'):
         SeriesForecaster.load(tmp_path)
+    Path('again/config.py').write_text('a = 1')
+    with pytest.raises(ValueError, match='is not of a forecaster that was saved'):
+        SeriesForecaster.load('again')
+
+
+def test_a_forecaster_is_pickled(fitted):
+    again = pickle.loads(pickle.dumps(fitted))
+    pd.testing.assert_frame_equal(again.predict(), fitted.predict())
+
+
+def test_opening_hours_go_on_across_a_change_of_the_clock():
+    hours = pd.date_range('2021-03-01', '2021-04-01', freq='h', tz='Europe/Berlin')
+    hours = hours[(hours.hour >= 8) & (hours.hour < 18)]
+    end = hours.searchsorted(pd.Timestamp('2021-03-27 14:00', tz='Europe/Berlin'))
+    frame = make_frame()[:end].assign(date=hours[end - ROWS : end])
+    forecast = SeriesForecaster(**SMALL).fit(frame).predict()
+    assert [*forecast['date']] == [*hours[end : end + HORIZON]]
 
 
 def test_training_leaves_no_files(tmp_path, monkeypatch):
@@ -209,6 +227,14 @@ def test_a_backtest_does_not_see_what_it_forecasts():
         (
             lambda f: SeriesForecaster(look_back=5, horizon=3, model=SMALL['model']),
             'look_back=5 is shorter than the patches of the model, patch_len=6',
+        ),
+        (
+            lambda f: SeriesForecaster(**SMALL, quantiles=0.5),
+            'quantiles must be numbers',
+        ),
+        (
+            lambda f: SeriesForecaster(**SMALL, quantiles=['0.5']),
+            'quantiles must be numbers',
         ),
         (lambda f: SeriesForecaster(**SMALL).fit([1, 2]), 'got builtins.list'),
         (

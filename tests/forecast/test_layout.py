@@ -182,6 +182,22 @@ def test_variates_named_like_the_columns_of_a_long_frame():
     assert table.variates == ('unique_id', 'y', 'ds')
 
 
+@pytest.mark.parametrize('kind', ['datetime64[s]', 'timestamp[us][pyarrow]', 'period'])
+def test_dates_are_found_by_their_type(kind):
+    frame = wide().rename(columns={'date': 'when'})[['b', 'a', 'when']]
+    change = frame['when'].dt.to_period('h') if kind == 'period' else None
+    frame['when'] = frame['when'].astype(kind) if change is None else change
+    layout, table = read_layout(frame, LONG)
+    assert layout.date == 'when' and table.variates == ('b', 'a')
+    np.testing.assert_array_equal(table.dates, DATES.to_numpy('datetime64[ns]'))
+
+
+def test_columns_of_a_long_frame_that_are_not_read():
+    frame = melted(wide()).assign(price=1.0, promotion='no')
+    with pytest.warns(UserWarning, match='and not price, promotion: .* by `future`'):
+        read_layout(frame, LONG)
+
+
 class Lazy:
     """Something like polars' LazyFrame."""
 
@@ -197,6 +213,18 @@ class Lazy:
         (Lazy(), r'Lazy: call its collect\(\)'),
         (melted(wide()).set_index('unique_id'), r"'unique_id' .*call reset_index\(\)"),
         (melted(wide()).set_index('ds'), r"'ds' .*call reset_index\(\)"),
+        (melted(wide()).set_index(['unique_id', 'ds']), r'call reset_index\(\)'),
+        (
+            wide().rename(columns={'date': 'x'}).set_index(['x', 'a']),
+            r'one level, got a MultiIndex of x, a: call reset_index\(\)',
+        ),
+        (
+            melted(wide())
+            .sort_values('ds')
+            .rename(columns={'unique_id': 'id'})
+            .assign(id=1),
+            'in a long frame `long` names the columns',
+        ),
         (wide().T.set_index([0, 1]).T, 'one name each, got a MultiIndex of'),
     ],
 )

@@ -108,6 +108,16 @@ def test_derivatives_that_exist_are_right(op, kind):
 
 
 @all_ops
+def test_a_batch_of_none(op):
+    function, _, x = functions(op)
+    batch = batch_of(x).requires_grad_()
+    found = func.vmap(function)(batch[:0])
+    assert found.shape == (0, *function(x).shape)
+    found.sum().backward()
+    assert (batch.grad == 0).all()
+
+
+@all_ops
 @pytest.mark.parametrize('kind', REFUSED)
 @pytest.mark.parametrize('kernels', ['cpu', 'gpu'])
 def test_derivatives_that_do_not_exist_raise(op, kind, kernels):
