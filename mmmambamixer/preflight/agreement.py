@@ -6,8 +6,9 @@ it, and labels that are shifted by one give wrong numbers without a word.
 """
 
 import re
+import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mmengine.logging import print_log
@@ -178,8 +179,10 @@ def check_folders(part: Part) -> None:
     """Raise ValueError if class folders stand at other places than their classes.
 
     Labels count the folders in the order of their names, whatever `metainfo` says. All
-    other names are fine: ImageNet's folders are numbers.
+    other names are fine, but those of hidden folders: ImageNet's folders are numbers.
     """
+    if told := hidden_folders(part.folders):
+        raise ValueError(f'{part.name} has {told}')
     if moved(part.classes, part.folders):
         told = tell_apart(part.classes, part.folders, 'metainfo.classes', 'the folders')
         raise ValueError(
@@ -187,6 +190,17 @@ def check_folders(part: Part) -> None:
             f'names, and metainfo.classes names others: {told}; give metainfo.classes '
             'in the order of the folders, or leave it out'
         )
+
+
+def hidden_folders(folders: Iterable[str]) -> str:
+    """Return a clause about hidden folders among those of classes, or ''."""
+    hidden = [name for name in folders if name.startswith('.')]
+    if not hidden:
+        return ''
+    return (
+        f'a class for the hidden folder {few(hidden)}, as notebooks make them: remove '
+        'it, so that the other classes keep their labels'
+    )
 
 
 def check_folders_alike(first: Part, part: Part) -> None:
@@ -287,7 +301,11 @@ def alike(first: Sequence[str], second: Sequence[str]) -> bool:
 
 
 def plain_names(names: Sequence[str]) -> list[str]:
-    """Return names without case, blanks, hyphens and underscores."""
+    """Return names without case, blanks, hyphens and underscores.
+
+    Letters with accents have two forms; folders of macOS often have the other one.
+    """
+    names = [unicodedata.normalize('NFC', name) for name in names]
     return [re.sub(r'[\s_-]+', '', name).casefold() for name in names]
 
 

@@ -12,6 +12,8 @@ from numbers import Real
 
 from mmengine.logging import print_log
 
+from ..messages import few
+
 KEYS = dict(
     images=('id', 'file_name', 'width', 'height'),
     annotations=('id', 'image_id', 'category_id', 'bbox', 'area'),
@@ -98,17 +100,17 @@ def check_annotations(content: Mapping, path: str) -> None:
     if not content.get('annotations'):
         return
     images = {image['id']: image for image in content['images']}
-    categories = {category['id'] for category in content['categories']}
+    categories = dict.fromkeys(category['id'] for category in content['categories'])
     for annotation in content['annotations']:
         told = f'{path}: annotation {annotation["id"]}'
         if annotation['image_id'] not in images:
             raise ValueError(
-                f'{told} is of image {annotation["image_id"]}, which is not there'
+                f'{told} is of image {annotation["image_id"]!r}, which is not there'
             )
         if annotation['category_id'] not in categories:
             raise ValueError(
-                f'{told} has the category_id {annotation["category_id"]}, expected one '
-                f'of {sorted(categories)[:10]}'
+                f'{told} has the category_id {annotation["category_id"]!r}, expected '
+                f'one of [{few(map(repr, categories))}]'
             )
         check_box(annotation['bbox'], told)
         check_size(annotation.get('segmentation'), images[annotation['image_id']], told)

@@ -3,6 +3,7 @@
 import filecmp
 import os
 from collections.abc import Mapping, Sequence
+from numbers import Real
 
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
@@ -13,6 +14,7 @@ from ..messages import few
 from ..wrappers import unwrapped
 from .agreement import tell_apart
 from .coco import check_annotations, whole_polygons
+from .monitored import check_asked
 
 NEEDS = dict(
     Accuracy='gt_label',
@@ -52,6 +54,7 @@ def check_metric(
     classes = (metric.dataset_meta or {}).get('classes')
     key = f'{part}_evaluator'
     check_numbers_of_classes(metric, classes, key)
+    check_asked(metric, key)
     check_sample(metric, sample, key, f'{part}_dataloader')
     path, api = entry.get('ann_file'), getattr(metric, '_coco_api', None)
     if path:
@@ -200,9 +203,9 @@ def check_categories(api, path: str, classes: Sequence[str], loader: str) -> Non
 def repair(api, path: str, masked: Sequence[str]) -> None:
     """Mend what pycocotools reads wrongly, in memory, where the meaning is certain.
 
-    The match with an annotation of id 0 counts as a miss, so ids are numbered from 1. A
-    missing `iscrowd` is 0. Polygons of fewer than three corners have no area and are
-    left out beside others.
+    The match with an annotation of id 0 counts as a miss, and one with an id that is
+    text fails, so ids are numbered from 1. A missing `iscrowd` is 0. Polygons of fewer
+    than three corners have no area and are left out beside others.
 
     Args:
         api: Of the metric; changed in place.
@@ -230,10 +233,10 @@ def repair(api, path: str, masked: Sequence[str]) -> None:
     for annotation in bare:
         annotation['iscrowd'] = 0
     done += [f'iscrowd=0 added to {len(bare)}'] * bool(bare)
-    if any(annotation['id'] == 0 for annotation in annotations):
+    if not all(isinstance(a['id'], Real) and a['id'] for a in annotations):
         for number, annotation in enumerate(annotations, 1):
             annotation['id'] = number
-        done.append('numbered from 1: to pycocotools a match with id 0 is none')
+        done.append('numbered from 1: pycocotools needs ids that are numbers, not 0')
     if done:
         api.createIndex()
         api.img_ann_map, api.cat_img_map = api.imgToAnns, api.catToImgs

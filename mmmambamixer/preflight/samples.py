@@ -14,6 +14,11 @@ from torch.utils.data import Dataset
 from ..messages import explain, few
 from ..wrappers import unwrapped
 
+MARK = '\ufeff'
+"""Byte order mark that some editors put before the first line of a text."""
+MARKED = (
+    '; its name begins with a byte order mark: save the list of images as UTF-8 without'
+)
 READS = dict(img_path=('unchanged', 'color'), seg_map_path=('unchanged',))
 """How files are read by pipelines, by what they are."""
 
@@ -162,7 +167,7 @@ def file_fault(info: dict) -> str | None:
         if not path or '://' in path:
             continue
         if not os.path.isfile(path):
-            return f'the {kind} {path} is missing'
+            return f'the {kind} {path} is missing{MARKED * (MARK in path)}'
         for flag in READS[key]:
             try:
                 pixels = mmcv.imread(path, flag=flag)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import mmengine
 
 from ..messages import explain, few, innermost
-from .agreement import tell_apart
+from .agreement import hidden_folders, tell_apart
 from .coco import CocoFile, check_annotations
 from .counts import other_names
 from .unread import unread
@@ -25,6 +25,8 @@ def explain_data(error: Exception, key: str, files: Mapping[str, CocoFile]) -> s
     dataset = innermost(error, 'self', 'full_init', 'load_data_list', '_find_samples')
     folders = innermost(error, 'folder_to_idx', '_find_samples')
     if isinstance(error, AssertionError) and folders:
+        if told := hidden_folders(folders):
+            return f'{dataset.img_prefix} gives {key} {told}'
         apart = tell_apart(dataset.CLASSES, list(folders), 'classes', 'the folder')
         return (
             f'{dataset.img_prefix} has {len(folders)} class folders, {key} names '
@@ -37,6 +39,13 @@ def explain_data(error: Exception, key: str, files: Mapping[str, CocoFile]) -> s
             check_annotations(mmengine.load(path), path)
         except ValueError as fault:
             return str(fault)
+    if told := faulty_line(error, dataset):
+        return told
+    if "unexpected keyword argument 'classes'" in str(error):
+        return (
+            f"{key} has the argument 'classes', which its dataset does not take: set "
+            'metainfo=dict(classes=...)'
+        )
     path = innermost(error, 'img_info', 'parse_data_info')
     path = path.get('xml_path') if isinstance(path, Mapping) else None
     if EMPTY not in str(error):
@@ -50,3 +59,17 @@ def explain_data(error: Exception, key: str, files: Mapping[str, CocoFile]) -> s
             told += f'; none of its objects is of {few(classes)}, but of {names}'
     clause = unread(dataset) if hasattr(dataset, 'data_prefix') else ''
     return f'{told}; {clause}' if clause else told
+
+
+def faulty_line(error: Exception, dataset) -> str:
+    """Return a sentence about a line of mmpretrain's lists that has no label, or ''."""
+    words = innermost(error, 'sample', 'load_data_list')
+    path = getattr(dataset, 'ann_file', None)
+    if not path or not isinstance(error, ValueError) or not isinstance(words, list):
+        return ''
+    line = ' '.join(words)
+    told = f"the line '{few([line])}'" if line else 'an empty line'
+    return (
+        f'{path} has {told}, expected in each line the name of an image, a blank and '
+        "the number of its class, as 'cat.png 0'"
+    )

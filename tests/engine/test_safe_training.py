@@ -343,3 +343,10 @@ def test_the_stock_runner_takes_the_hooks_from_its_config(tmp_path):
     (path,) = tmp_path.glob('epoch_*.pth')
     assert is_complete(path)
     assert torch.load(path, weights_only=True)['meta']['iter'] == 6
+
+
+def test_a_best_number_that_no_metric_gives_ends_in_a_sentence(tmp_path):
+    hook = SafeCheckpointHook(save_best='acc', rule='greater')
+    hook.last_ckpt = 'epoch_1.pth'
+    with pytest.raises(TrainingStopped, match=r'gives top1; last.*: epoch_1\.pth'):
+        hook._save_best_checkpoint(None, dict(top1=0.5))

@@ -1,6 +1,7 @@
 """Parts of one run that mean different things: both sides and the remedy are named."""
 
 import random
+import unicodedata
 
 import pytest
 from toy_data import class_folders, coco, image, label_maps, labelled
@@ -266,3 +267,24 @@ def test_bands_are_compared_where_the_model_does_not_say_how_many(tmp_path, open
     val['pipeline'][0] = dict(type='LoadImageFromFile', color_type='unchanged')
     said = opened('mmpretrain', {'head': ToyHead(2)}, train=train, val=val)
     assert 'val_dataloader have 4 channels, those of train_dataloader 3' in said
+
+
+def test_the_two_forms_of_an_accent_are_the_same_name():
+    composed, apart = (unicodedata.normalize(form, 'café') for form in ('NFC', 'NFD'))
+    assert composed != apart
+    assert alike([composed, 'dog'], [apart, 'dog'])
+
+
+@pytest.mark.parametrize('parts', [('val',), ('train', 'val')])
+def test_hidden_folders_are_no_classes(parts, tmp_path, opened):
+    names = ('ant', 'bee')
+    data = {part: class_folders(tmp_path, part, names) for part in ('train', 'val')}
+    for part in parts:
+        (tmp_path / part / '.ipynb_checkpoints').mkdir()
+    said = opened('mmpretrain', {'head': ToyHead(2)}, **data)
+    assert said.startswith(f'error: {parts[0]}_dataloader has a class for the hidden ')
+    assert 'remove it' in said and 'num_classes' not in said
+    data = {part: d | dict(metainfo=dict(classes=names)) for part, d in data.items()}
+    said = opened('mmpretrain', {'head': ToyHead(2)}, **data)
+    assert said.startswith('error: ') and '.ipynb_checkpoints' in said
+    assert 'remove it' in said

@@ -301,3 +301,30 @@ def test_wrapped_data_sets_are_counted_together(tmp_path, opened):
     both = dict(type='ConcatDataset', datasets=parts)
     data = dict(type='RepeatDataset', times=2, dataset=both)
     assert opened('mmpretrain', {'head': ToyHead(3)}, train=data) == ''
+
+
+@pytest.mark.parametrize(
+    'line', ['0.png\t1', '0.png,1', '', 'filename label', '0.png bee', '0.png 1.0']
+)
+def test_a_line_without_a_label_is_named_with_its_file(line, tmp_path, opened):
+    data = labelled(tmp_path, 'train', [0, 1], ('ant', 'bee'))
+    with (tmp_path / 'train.txt').open('a') as file:
+        file.write(f'{line}\n0.png 1\n')
+    said = opened('mmpretrain', {'head': ToyHead(2)}, train=data)
+    told = f"the line '{line}'" if line else 'an empty line'
+    assert said.startswith('error: ') and f'train.txt has {told}, expected' in said
+
+
+def test_a_byte_order_mark_in_a_list_is_told(tmp_path, opened):
+    data = labelled(tmp_path, 'train', [0, 1], ('ant', 'bee'))
+    path = tmp_path / 'train.txt'
+    path.write_text(path.read_text(), encoding='utf-8-sig')
+    said = opened('mmpretrain', {'head': ToyHead(2)}, train=data)
+    assert said.startswith('error: ') and 'byte order mark' in said
+
+
+def test_classes_as_an_argument_of_a_data_set_belong_into_metainfo(tmp_path, opened):
+    pytest.importorskip('mmdet')
+    data = coco(tmp_path, 'train', NAMES) | dict(classes=NAMES)
+    said = opened('mmdet', {'bbox_head': ToyHead(3)}, train=data)
+    assert said.startswith('error: ') and 'set metainfo=dict(classes=...)' in said

@@ -45,6 +45,10 @@ TRIANGLE = [3, 3, 9, 3, 9, 9]
 REPAIRED = {
     'ids from 0': (number_from(0), 'numbered from 1'),
     'ids from -1': (number_from(-1), 'numbered from 1'),
+    'ids that are text': (
+        lambda c: [a.update(id=f'ann-{a["id"]}') for a in c['annotations']],
+        'numbered from 1',
+    ),
     'no iscrowd': (each(lambda a: a.pop('iscrowd')), 'iscrowd=0 added to 2'),
     'a line beside a polygon': (
         each(lambda a: a.update(segmentation=[TRIANGLE, [1, 1, 5, 5]])),
