@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import random
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -16,6 +17,12 @@ from functools import partial
 
 import numpy as np
 import torch
+
+LOCK = threading.RLock()
+"""One call at a time: the state that it restores is that of all threads."""
+if hasattr(os, 'register_at_fork'):  # not on Windows
+    # of the threads that may hold it a child has none
+    os.register_at_fork(after_in_child=lambda: globals().update(LOCK=threading.RLock()))
 
 PATCHES = ('mmmambamixer.patches', 'mmmambamixer.compat')
 """Modules that change MMEngine when they are imported."""
@@ -31,14 +38,31 @@ def undisturbed() -> Iterator[None]:
     counts, the start method of processes, the limit of open files and matplotlib's
     settings. It holds for exceptions too.
 
+    The block begins with gradients, float32, the CPU and no autocast, whatever the
+    caller has chosen; those of other threads wait for its end.
+
         @undisturbed()
         def fit(self, frame): ...
     """
-    with warnings.catch_warnings(), np.errstate(), ExitStack() as stack:
+    with LOCK, warnings.catch_warnings(), np.errstate(), ExitStack() as stack:
         for part in PARTS:
             for restore in part():
                 stack.callback(restore)
+        for context in defaults():
+            stack.enter_context(context)
+        torch.set_default_dtype(torch.float32)
         yield
+
+
+def defaults() -> Iterator:
+    """Yield the contexts in which torch does what it does by default."""
+    yield torch.inference_mode(False)
+    yield torch.enable_grad()
+    for device in ('cpu', 'cuda'):
+        if torch.is_autocast_enabled(device):
+            yield torch.autocast(device, enabled=False)
+    if torch.get_default_device().type != 'cpu':
+        yield torch.device('cpu')
 
 
 def kept(get: Callable, change: Callable) -> Callable[[], None]:

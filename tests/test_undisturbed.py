@@ -1,5 +1,6 @@
 """Library calls leave the process of the caller as they found it."""
 
+import contextlib
 import logging
 import multiprocessing
 import os
@@ -7,6 +8,8 @@ import random
 import resource
 import signal
 import sys
+import threading
+import time
 import warnings
 
 import cv2
@@ -160,6 +163,71 @@ def test_a_change_does_not_outlive_the_call(name, fails, stock):
         else:
             call()
         assert state() == before
+
+
+SETTINGS = dict(
+    no_grad=torch.no_grad,
+    inference=torch.inference_mode,
+    autocast=lambda: torch.autocast('cpu', torch.bfloat16),
+    device=lambda: torch.device('meta'),
+)
+
+
+@pytest.mark.parametrize('name', [*SETTINGS, 'dtype'])
+def test_a_block_begins_as_torch_does(name):
+    @undisturbed()
+    def derivative() -> torch.Tensor:
+        x = torch.ones(2, requires_grad=True)
+        (x @ x).backward()
+        return x.grad
+
+    before = torch.get_default_dtype()
+    if name == 'dtype':
+        torch.set_default_dtype(torch.float64)
+    try:
+        with SETTINGS.get(name, contextlib.nullcontext)():
+            found = derivative()
+            made = torch.ones(2) @ torch.ones(2)
+    finally:
+        torch.set_default_dtype(before)
+    assert found.dtype is torch.float32 and found.tolist() == [2, 2]
+    wanted = dict(autocast=torch.bfloat16, dtype=torch.float64)
+    assert made.dtype is wanted.get(name, torch.float32), 'as the caller has it'
+    assert made.device.type == ('meta' if name == 'device' else 'cpu')
+
+
+def test_threads_wait_for_each_other():
+    inside = []
+
+    @undisturbed()
+    def call(number: int) -> None:
+        torch.manual_seed(number)
+        inside.append(number)
+        time.sleep(0.02)
+        inside.append(torch.initial_seed())
+
+    threads = [threading.Thread(target=call, args=(n,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert inside[::2] == inside[1::2]
+
+
+@pytest.mark.skipif(not hasattr(os, 'fork'), reason='no fork')
+def test_a_child_does_not_wait_for_a_thread_that_it_lacks():
+    with undisturbed():
+        child = multiprocessing.get_context('fork').Process(target=in_a_child)
+        thread = threading.Thread(target=lambda: (child.start(), child.join(20)))
+        thread.start()
+        thread.join()
+    assert child.exitcode == 0
+    child.kill()
+
+
+def in_a_child() -> None:
+    with undisturbed():
+        pass
 
 
 def test_what_did_not_change_is_left_alone(stock):
