@@ -14,6 +14,8 @@ YEARS = (1678, 2261)
 ORDERS = (dict(dayfirst=False), dict(dayfirst=True), dict(yearfirst=True))
 NUMBERED = re.compile(r'\s*\d{1,2}[-/. ]\d{1,2}[-/. ]\d{2}')
 """A date without a name of the month and without the year at its begin."""
+OFFSET = re.compile(r'(?<=:\d\d|\.\d\d|\d\d\d)\s?(Z|[+-]\d\d:?\d\d)$')
+"""The end of a date with a time that says how far from UTC it is."""
 
 
 def parsed_dates(column, source: str) -> NDArray:
@@ -67,10 +69,23 @@ def read_dates(column, source: str):
     text = pandas.api.types.is_string_dtype(column)
     if text and NUMBERED.match(column.iloc[0]):
         return read_numbered(column, source)
+    if text and column.str.extract(OFFSET)[0].nunique() > 1:
+        return read_offsets(column)
     dates = pandas.to_datetime(column, errors='coerce')
     if dates.isna().any():  # ISO dates, some with a time and some without
         dates = pandas.to_datetime(column, errors='coerce', format='ISO8601')
     return dates
+
+
+def read_offsets(column):
+    """Return dates with several offsets from UTC, in UTC or in local time."""
+    pandas = load_pandas()
+    utc = pandas.to_datetime(column, errors='coerce', utc=True)
+    local = column.str.replace(OFFSET, '', regex=True)
+    local = pandas.to_datetime(local, errors='coerce')
+    if utc.isna().any() or local.isna().any():
+        return utc
+    return local if keeps_clock(local, utc.dt.tz_localize(None)) else utc
 
 
 def read_numbered(column, source: str):
@@ -133,16 +148,28 @@ def without_zone(dates):
 def is_local(dates) -> bool:
     """Return whether dates of a time zone keep to the local clock.
 
+    A clock that never changes is not worth it, unless the dates are daily.
+    """
+    local = dates.dt.tz_localize(None)
+    if dates.dt.tz.utcoffset(None) is not None:
+        return is_daily(local)
+    return keeps_clock(local, dates.dt.tz_convert('UTC').dt.tz_localize(None))
+
+
+def is_daily(dates) -> bool:
+    """Return whether dates without a time zone all have one time of the day."""
+    return (dates - dates.dt.normalize()).nunique() == 1
+
+
+def keeps_clock(local, utc) -> bool:
+    """Return whether dates keep to the local clock, given in local time and in UTC.
+
     They do if all have one time of the day, or if their calendar lacks fewer rows in
     local time than in UTC; where it lacks as many, if it has several places in a
     period, as opening hours have.
     """
-    local = dates.dt.tz_localize(None)
-    if (local - local.dt.normalize()).nunique() == 1:
+    if is_daily(local):
         return True
-    if dates.dt.tz.utcoffset(None) is not None:  # a clock that never changes
-        return False
-    utc = dates.dt.tz_convert('UTC').dt.tz_localize(None)
     utc, rows = np.unique(utc.to_numpy('datetime64[ns]'), return_index=True)
     local = local.to_numpy('datetime64[ns]')[rows]
     if (np.diff(local) <= np.timedelta64(0)).any():  # the clock was set back

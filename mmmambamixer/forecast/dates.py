@@ -74,7 +74,7 @@ def text_format(column) -> str | None:
     texts, dates = column.astype(object).to_numpy(), read_dates(column, 'the frame')
     for day_first in (False, True):
         guess = pandas.tseries.api.guess_datetime_format(texts[0], dayfirst=day_first)
-        if guess is None:
+        if guess is None or '%z' in guess:  # an offset depends on the date
             continue
         read = pandas.to_datetime(column, format=guess, errors='coerce')
         if read.equals(dates) and (dates.dt.strftime(guess) == texts).all():

@@ -37,7 +37,8 @@ class SeriesForecaster:
     types and the units of the frame, and go on by its calendar: hours, business days,
     opening hours, days of the month, month ends and so on.
 
-    Dates with a time zone are taken in UTC, those with one time of the day as local.
+    Dates with a time zone are taken in UTC, those that keep to the local clock, such
+    as days and opening hours, as local.
 
     Args:
         look_back: Rows before a forecast. The patches of the model are no longer.

@@ -133,6 +133,20 @@ def test_rows_by_the_clock_are_taken_by_the_clock(name):
     assert is_local(shuffled) == by_the_clock
 
 
+@pytest.mark.parametrize(
+    'name', ['opening hours', 'office hours', 'hours', 'hours of spring']
+)
+def test_offsets_that_differ_are_read(name):
+    dates, by_the_clock = CLOCKS[name]
+    wanted = dates.tz_localize(None) if by_the_clock else dates.tz_convert(None)
+    for form in (
+        str,
+        lambda d: d.isoformat(),
+        lambda d: d.strftime('%Y-%m-%d %H:%M%z'),
+    ):
+        np.testing.assert_array_equal(read([*map(form, dates)]), wanted.to_numpy())
+
+
 def test_the_column_stays_as_it_is():
     column = pd.Series(HOURS.astype('datetime64[ns]'))
     parsed_dates(column, 'x')[:] = np.datetime64('2000-01-01')

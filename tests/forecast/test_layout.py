@@ -192,6 +192,15 @@ def test_dates_are_found_by_their_type(kind):
     np.testing.assert_array_equal(table.dates, DATES.to_numpy('datetime64[ns]'))
 
 
+@pytest.mark.parametrize('start', ['2021-03-01', '2021-03-27'])
+@pytest.mark.parametrize('form', ['%Y-%m-%d %H:%M:%S%z', '%Y-%m-%dT%H:%M:%S%z'])
+def test_dates_with_an_offset_stay_at_their_time(start, form):
+    dates = pd.date_range(start, periods=ROWS + HORIZON, freq='h', tz='Europe/Berlin')
+    layout, table = read_layout(wide(dates.strftime(form)), LONG)
+    found = pd.to_datetime(layout.frame(forecast_of(table))['date'], utc=True)
+    np.testing.assert_array_equal(found, dates[-HORIZON:].tz_convert('UTC'))
+
+
 def test_columns_of_a_long_frame_that_are_not_read():
     frame = melted(wide()).assign(price=1.0, promotion='no')
     with pytest.warns(UserWarning, match='and not price, promotion: .* by `future`'):
