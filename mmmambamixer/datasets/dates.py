@@ -69,7 +69,14 @@ def read_dates(column, source: str):
     text = pandas.api.types.is_string_dtype(column)
     if text and NUMBERED.match(column.iloc[0]):
         return read_numbered(column, source)
-    if text and column.str.extract(OFFSET)[0].nunique() > 1:
+    offsets = column.str.extract(OFFSET)[0] if text else column[:0]
+    if offsets.nunique() and offsets.isna().any():
+        row = int(offsets.isna().to_numpy().argmax())
+        raise ValueError(
+            f'{source}: row {row + 1} has the date {column.iloc[row]!r} without an '
+            'offset from UTC, and others have one: write it in all rows or in none'
+        )
+    if offsets.nunique() > 1:
         return read_offsets(column)
     dates = pandas.to_datetime(column, errors='coerce')
     if dates.isna().any():  # ISO dates, some with a time and some without
