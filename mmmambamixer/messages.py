@@ -73,8 +73,8 @@ def explain_import(error: ImportError) -> str:
     """Return which part of a config needs a package that is not there."""
     text = cut(' '.join(str(error).split()), LONGEST)
     owner = type(innermost(error, 'self')).__name__
-    asked = re.search(r'pip install (?:-\S+ )*"?([\w.-]+)', text)
-    name = asked[1] if asked else error.name
+    asked = re.search(r'pip install (?:-\S+ )*"?(?:git\+\S+/)?([\w.-]+)', text)
+    name = asked[1].rstrip('.').removesuffix('.git') if asked else error.name
     missing = asked or isinstance(error, ModuleNotFoundError)
     if not missing or not name or owner == 'NoneType':
         return f'a module that is needed cannot be imported: {text}'

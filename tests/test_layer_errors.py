@@ -104,6 +104,20 @@ def test_any_part_that_needs_a_package(name):
     )
 
 
+class FromSource:
+    """A part that says how its package is installed, as panoptic data sets do."""
+
+    def __init__(self) -> None:
+        raise ImportError('pip install git+https://example.org/some/panopticapi.git.')
+
+
+def test_a_package_from_a_repository_is_named():
+    with pytest.raises(ImportError) as raised:
+        FromSource()
+    told = explain(raised.value)
+    assert told.startswith('FromSource needs the package panopticapi, which')
+
+
 @pytest.mark.parametrize('length', [3, 3000])
 def test_a_broken_module_is_told_within_bounds(length):
     told = explain(ImportError('x' * length))

@@ -24,6 +24,7 @@ from ..preflight.monitored import check_monitored
 from ..preflight.samples import (
     channels_of,
     check_image,
+    check_packed,
     first_sample,
     inner_datasets,
     watch_samples,
@@ -72,6 +73,7 @@ def open_data(
             watch_samples(dataset, ignored_in(runner, part, dataset))
     samples = {p: first_sample(loop.dataloader.dataset) for p, loop in loops.items()}
     for part, sample in samples.items():
+        check_packed(sample, runner.cfg.get('default_scope'), part)
         check_image(runner.model, channels_of(sample), f'{part}_dataloader')
     compare(runner, datasets, samples, trained_part(meta or {}, path), anew)
     if {'train', 'val'} <= {*loops}:

@@ -1,5 +1,6 @@
 """Images as a config reads them: by its own pipeline, whatever their bands."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from mmengine.dataset import Compose
 from ..messages import explain
 from .images import read_picture
 
+ANNOTATIONS = r'Load\w*Annotation'
+"""In the names of all steps that load annotations, stock or own ones."""
 STOCK = 'LoadImageFromFile'
 """Loader of MMCV, which reads blue, green, red."""
 
@@ -30,7 +33,7 @@ class ImagePipeline:
         steps = [
             step
             for step in test_dataset(config).pipeline
-            if 'LoadAnnotations' not in str(step['type'])
+            if not re.search(ANNOTATIONS, str(step['type']))
         ]
         if size is not None:
             height, width = size

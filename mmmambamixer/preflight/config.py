@@ -37,6 +37,8 @@ PARTS = {
     'val': ('val_dataloader', 'val_cfg', 'val_evaluator'),
     'test': ('test_dataloader', 'test_cfg', 'test_evaluator'),
 }
+ENDLESS = ('InfiniteSampler', 'MultiSourceSampler')
+"""Samplers that are made for loops by iterations."""
 SCOPES = ('mmpretrain', 'mmdet', 'mmseg', 'mmmambamixer')
 
 
@@ -54,6 +56,7 @@ def check_config(config: Config, part: str) -> None:
     if part == 'train':
         check_sections(config, TRAIN, 'training')
         check_length(config.train_cfg)
+        check_end(config)
         check_optimizer(config)
         check_interval(config)
         given = [key for key in PARTS['val'] if config.get(key) is not None]
@@ -125,6 +128,20 @@ def check_length(train_cfg: Mapping) -> None:
         value = train_cfg.get(key)
         if value is not None and (not isinstance(value, int) or value < 1):
             raise ValueError(f'train_cfg.{key} must be at least 1, got {value!r}')
+
+
+def check_end(config: Config) -> None:
+    """Raise ValueError if an epoch would have no end."""
+    kind = str((config.train_dataloader.get('sampler') or {}).get('type'))
+    by_epoch = config.train_cfg.get('by_epoch') or 'EpochBased' in str(
+        config.train_cfg.get('type')
+    )
+    if by_epoch and any(name in kind for name in ENDLESS):
+        raise ValueError(
+            f'train_dataloader.sampler {kind} never ends, so that the first epoch of '
+            'train_cfg has no end: take DefaultSampler, or IterBasedTrainLoop with '
+            'max_iters'
+        )
 
 
 def check_optimizer(config: Config) -> None:

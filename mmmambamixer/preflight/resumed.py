@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from numbers import Number
 
 from mmengine.optim import OptimWrapper
-from mmengine.runner import Runner
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 
 from ..checkpoints.compare import first
 
@@ -63,6 +63,20 @@ def tell_ignored(runner: Runner, checkpoint: Mapping, name: str) -> None:
         runner.logger.warning(
             f'{name}: a resumed run goes on with the settings in its checkpoint, those '
             f'of the config are ignored: {first(ignored)}; {START}'
+        )
+
+
+def tell_finished(runner: Runner, checkpoint: Mapping, name: str) -> None:
+    """Warn if a checkpoint is as long trained as the run is to be."""
+    loop = runner._train_loop
+    if not isinstance(loop, (EpochBasedTrainLoop, IterBasedTrainLoop)):
+        return
+    key = 'epoch' if isinstance(loop, EpochBasedTrainLoop) else 'iter'
+    most, done = getattr(loop, f'max_{key}s'), checkpoint['meta'].get(key, 0)
+    if done >= most:
+        runner.logger.warning(
+            f'{name}: nothing is left to train, {key} {done} of {most} is done; to '
+            f'train longer, raise train_cfg.max_{key}s'
         )
 
 

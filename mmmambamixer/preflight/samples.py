@@ -8,6 +8,7 @@ from functools import partial
 
 import numpy as np
 import torch
+from mmengine.structures import BaseDataElement
 from torch import nn
 from torch.utils.data import Dataset
 
@@ -19,6 +20,8 @@ MARK = '\ufeff'
 MARKED = (
     '; its name begins with a byte order mark: save the list of images as UTF-8 without'
 )
+PACKERS = dict(mmpretrain='PackInputs', mmdet='PackDetInputs', mmseg='PackSegInputs')
+"""The last step of a pipeline, by framework."""
 READS = dict(img_path=('unchanged', 'color'), seg_map_path=('unchanged',))
 """How files are read by pipelines, by what they are."""
 
@@ -114,6 +117,36 @@ def channels_of(sample) -> int | None:
     if not isinstance(image, torch.Tensor) or image.dim() != 3:
         return None
     return len(image)
+
+
+def check_packed(sample, scope: str | None, part: str) -> None:
+    """Raise ValueError if a pipeline does not give what models of a framework need.
+
+    Args:
+        sample: The first one.
+        scope: `default_scope`; samples of others than `PACKERS` are left alone.
+        part: 'train', 'val' or 'test'; labels are looked for in training only.
+    """
+    if scope not in PACKERS or not isinstance(sample, dict):
+        return
+    if 'inputs' not in sample:
+        raise ValueError(
+            f"the pipeline of {part}_dataloader gives {few(sample)}, but no 'inputs': "
+            f'end it with {PACKERS[scope]}'
+        )
+    packed = sample.get('data_samples')
+    if part != 'train' or not isinstance(packed, BaseDataElement):
+        return
+    if scope == 'mmdet':
+        bare = 'gt_instances' in packed and 'labels' not in packed.gt_instances
+    else:
+        truths = [key for key, _ in packed.items() if key.startswith('gt_')]
+        bare = scope == 'mmseg' and not truths
+    if bare:
+        raise ValueError(
+            'the pipeline of train_dataloader loads no annotations: put '
+            'LoadAnnotations before its last step'
+        )
 
 
 def check_image(model: nn.Module, channels: int | None, key: str) -> None:

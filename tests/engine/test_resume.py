@@ -297,3 +297,13 @@ def test_a_checkpoint_of_others_resumes_as_before(tmp_path):
     del content['meta']['training']
     torch.save(content, path)
     assert sorted(first + train(tmp_path, 4, length=1)) == [*range(SAMPLES)]
+
+
+@pytest.mark.parametrize('by_epoch', [True, False])
+def test_a_run_with_nothing_left_says_so(by_epoch, tmp_path, told):
+    length, saved = (1, dict(each_epoch=True)) if by_epoch else (4, dict(at=4))
+    data = Names(range(8))
+    train(tmp_path, 2, by_epoch=by_epoch, length=length, data=data, **saved)
+    assert not any('nothing is left' in line for line in told)
+    train(tmp_path, 2, by_epoch=by_epoch, length=length, data=data)
+    assert any('nothing is left to train' in line for line in told)

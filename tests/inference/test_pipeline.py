@@ -148,3 +148,12 @@ def test_a_config_without_a_pipeline_is_told(config):
         ValueError, match=r'no test_dataloader\.dataset with a pipeline'
     ):
         module.test_dataset(Config(config))
+
+
+@pytest.mark.parametrize(
+    'kind', ['LoadAnnotations', 'LoadPanopticAnnotations', 'own.LoadOwnAnnotation']
+)
+def test_steps_that_load_annotations_are_left_out(kind, tmp_path):
+    np.save(tmp_path / 'x.npy', np.ones((4, 5, 3), np.uint8))
+    steps = dict(type='LoadArray'), dict(type=kind), dict(type='PackArray')
+    assert pipeline(*steps)(tmp_path / 'x.npy')['inputs'].shape == (4, 5, 3)

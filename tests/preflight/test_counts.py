@@ -328,3 +328,30 @@ def test_classes_as_an_argument_of_a_data_set_belong_into_metainfo(tmp_path, ope
     data = coco(tmp_path, 'train', NAMES) | dict(classes=NAMES)
     said = opened('mmdet', {'bbox_head': ToyHead(3)}, train=data)
     assert said.startswith('error: ') and 'set metainfo=dict(classes=...)' in said
+
+
+def stripped(data: dict, kind: str) -> dict:
+    """Return a data set's config whose pipeline lacks a step."""
+    steps = [step for step in data['pipeline'] if step['type'] != kind]
+    return data | dict(pipeline=steps)
+
+
+PACKERS = dict(mmpretrain='PackInputs', mmdet='PackDetInputs', mmseg='PackSegInputs')
+
+
+@pytest.mark.parametrize('framework', PACKERS)
+def test_pipelines_without_a_step_that_is_needed(framework, tmp_path, opened):
+    pytest.importorskip(framework)
+    write = dict(
+        mmpretrain=lambda part: labelled(tmp_path, part, [0, 1, 2], NAMES),
+        mmdet=lambda part: coco(tmp_path, part, NAMES, masks=False),
+        mmseg=lambda part: label_maps(tmp_path, part, NAMES, [0, 1, 2]),
+    )[framework]
+    heads = segmenter() if framework == 'mmseg' else {'head': ToyHead(3)}
+    train = write('train')
+    assert 'error' not in opened(framework, heads, train=train)
+    said = opened(framework, heads, train=stripped(train, PACKERS[framework]))
+    assert said.startswith('error: ') and f'end it with {PACKERS[framework]}' in said
+    if framework != 'mmpretrain':
+        said = opened(framework, heads, train=stripped(train, 'LoadAnnotations'))
+        assert said.startswith('error: ') and 'loads no annotations: put ' in said

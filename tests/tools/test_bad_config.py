@@ -34,6 +34,7 @@ OPTIONS = [
     ('train_cfg.max_epochs=0', 'train_cfg.max_epochs must be at least 1, got 0'),
     ('train_cfg.max_epochs=-3', 'train_cfg.max_epochs must be at least 1, got -3'),
     ('train_cfg.val_interval=0', 'train_cfg.val_interval must be at least 1, got 0'),
+    ('train_dataloader.sampler.type=InfiniteSampler', 'InfiniteSampler never ends'),
     ('train_cfg.max_epoch=3', "'max_epoch'; did you mean 'max_epochs'?"),
     ('default_hooks.checkpoint.interval=0', 'interval must be at least 1, or -1'),
     ('optim_wrapper.optimizer.type=AdamX', "no optimiser 'AdamX'; did you mean 'Adam"),
