@@ -6,6 +6,7 @@ import pytest
 import torch
 from mmengine.evaluator import Evaluator
 from mmengine.registry import METRICS as ROOT_METRICS
+from mmengine.registry import DefaultScope
 
 from mmmambamixer.evaluation import ForecastMetric
 from mmmambamixer.registry import METRICS
@@ -116,7 +117,8 @@ def test_padded_windows_count_once(forecasts):
     assert metric.evaluate(WINDOWS) == evaluated(windows), 'it starts anew'
 
 
-def test_a_config_builds_it(forecasts):
+def test_a_config_builds_it(forecasts, monkeypatch):
+    monkeypatch.setattr(DefaultScope, '_instance_dict', {})  # that of another run
     windows = samples(forecasts)
     config = dict(type='ForecastMetric', quantiles=LEVELS, prefix='val')
     metric = METRICS.build(config)

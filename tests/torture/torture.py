@@ -8,6 +8,7 @@ did. Without names all suites run. They need no GPU.
 
 import argparse
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -59,6 +60,7 @@ def main() -> None:
         parser.error(f'suites are {[*TRIALS]}, got {sorted(unknown)}')
     if args.trials is not None and args.trials < 1:
         parser.error(f'--trials must be 1 or more, got {args.trials}')
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may ignore it
     torch.set_num_threads(1)
     failed = 0
     for name in args.suites or TRIALS:
