@@ -52,7 +52,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> backw
     int64_t height, int64_t width, int64_t interval) {
   Problem p(u, dt, dt_weight, A, B, C, D, dt_bias, routes, height, width, interval);
   Scan& s = p.scan;
-  const Tensor kept = dense(states, p.work);
+  const Tensor kept = kept_states(states, s, p.work);
   // the scans that share u add to du: in the work dtype, narrowed once at the end
   s.share_du = u.size(1) == 1;
   Tensor du = empty(u.sizes(), p.work);

@@ -104,7 +104,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> backward(
     bool delta_softplus, int64_t interval) {
   Problem p(u, delta, A, B, C, D, delta_bias, delta_softplus, interval);
   Scan& s = p.scan;
-  const Tensor kept = dense(states, p.work);
+  const Tensor kept = kept_states(states, s, p.work);
   const OptionalTensor dlast = parameter(dlast_state, p.work);
   Tensor du = empty(u.sizes(), s.u.kind), ddelta = empty(delta.sizes(), s.delta.kind);
   s.y = by_group(dy, "dy", s.scans);

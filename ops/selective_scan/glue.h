@@ -25,6 +25,15 @@ inline View view_of(const Tensor& x, const char* name, int step = 2, int row = 3
   return view_of(x, name, x.size(1) == 1 ? 0 : x.stride(1), step, row);
 }
 
+// The states that the forward kept; without them the backward would read other memory.
+inline Tensor kept_states(const Tensor& states, const Scan& s, Kind work) {
+  if (states.size(2) != s.tiles())
+    throw std::invalid_argument(
+        "states must be those of a forward with interval " + std::to_string(kTileSteps) +
+        ", " + std::to_string(s.tiles()) + " of them, got " + std::to_string(states.size(2)));
+  return dense(states, work);
+}
+
 // A parameter as the kernels want it: contiguous, in the work type.
 inline OptionalTensor parameter(const OptionalTensor& x, Kind work) {
   return x ? dense(*x, work) : OptionalTensor();

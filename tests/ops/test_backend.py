@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from mmmambamixer.ops import available_backends, backend
+from mmmambamixer.ops.testing import cross_inputs, scan_inputs
 
 CAPABILITIES = {'portable': 'portable', 'avx2': 'AVX2', 'avx512': 'AVX-512'}
 FLAGS = {'portable': '', 'avx2': 'AVX2', 'avx512': 'AVX512'}
@@ -190,6 +191,24 @@ def test_errors_of_the_kernels_are_value_errors_in_one_sentence():
     message = '^v must be fp16, bf16, fp32 or fp64, got Int$'
     with pytest.raises(ValueError, match=message):
         torch.ops.mmmambamixer.scan_conv(x, w, w[0], [0])
+
+
+@needs_binary
+def test_a_backward_without_the_states_of_its_forward_is_refused():
+    """The kernel would read beyond them."""
+    x, ops = scan_inputs(1, 4, 40, 2, 1), torch.ops.mmmambamixer
+    x = [x[name] for name in ('u', 'delta', 'A', 'B', 'C', 'D', 'delta_bias')]
+    y, _, states = ops.selective_scan(*x, True, torch.float32, 0)
+    message = '^states must be those of a forward with interval 32, 2 of them, got 0$'
+    with pytest.raises(ValueError, match=message):
+        ops.selective_scan_backward(y, None, *x, states, True, 32)
+    x = cross_inputs(1, 4, 40, 4, 2, 1, D=True)
+    x = [x[n] for n in ('u', 'dt', 'dt_weight', 'A', 'B', 'C', 'D', 'dt_bias')]
+    x[0] = x[0].reshape(1, -1, 40, 4)
+    size = ([0, 1, 2, 3], 8, 5)
+    y, states = ops.cross_selective_scan(*x, *size, 0)
+    with pytest.raises(ValueError, match=message):
+        ops.cross_selective_scan_backward(y, *x, states, *size, 32)
 
 
 def test_missing_triton_says_what_to_install():
