@@ -209,7 +209,7 @@ class LoadOwnLabels:
 def test_label_maps_of_an_own_loader_are_counted(tmp_path, opened):
     pytest.importorskip('mmseg')
     data = label_maps(tmp_path, 'train', NAMES, [0, 1, 2], many=9)
-    data['pipeline'][1:] = [LoadOwnLabels()]
+    data['pipeline'][1:] = [LoadOwnLabels(), dict(type='PackSegInputs')]
     before = random.getstate()
     said = opened('mmseg', segmenter(), train=data)
     assert random.getstate() == before
