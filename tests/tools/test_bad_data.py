@@ -102,8 +102,8 @@ UNREAD = 'train_dataloader can not be made: '
 LABELS = [
     ('0.png 0\n1.png 7\n', '{data}/images/1.png has the label 7, but there are 2 cl'),
     ('0.png 0\n1.png -1\n', '{data}/images/1.png has the label -1, but there are 2'),
-    ('0.png 0\n1.png cat\n', UNREAD + "invalid literal for int() with base 10: 'cat'"),
-    ('0.png 0\n1.png\n', UNREAD + 'not enough values to unpack'),
+    ('0.png 0\n1.png cat\n', "{data}/labels.txt has the line '1.png cat', expected"),
+    ('0.png 0\n1.png\n', "{data}/labels.txt has the line '1.png', expected"),
     ('0.png 0\n9.png 1\n', 'the image {data}/images/9.png is missing'),
     ('', 'train_dataloader has no image that its filters let pass'),
 ]
