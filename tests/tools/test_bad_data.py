@@ -98,7 +98,6 @@ def test_images_of_any_mode_and_size_train(configs, own_data, call):
     call('train.py', configs['mmpretrain'], '--cfg-options', f'{DATASET}{own_data}')
 
 
-UNREAD = 'train_dataloader can not be made: '
 LABELS = [
     ('0.png 0\n1.png 7\n', '{data}/images/1.png has the label 7, but there are 2 cl'),
     ('0.png 0\n1.png -1\n', '{data}/images/1.png has the label -1, but there are 2'),
