@@ -118,7 +118,7 @@ def check_classes(trained: Part, tested: Part) -> None:
     """Raise ValueError unless two parts name the same classes in the same order.
 
     Names that differ by case, blanks, hyphens or underscores are the same. Numbers and
-    identifiers that share nothing with the names of the other part can not be
+    identifiers that share nothing with the names of the other part cannot be
     compared: a warning says so.
     """
     if alike(trained.classes, tested.classes):
