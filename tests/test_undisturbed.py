@@ -115,7 +115,9 @@ CHANGES = dict(
     copied_scopes=change_scope,
     logger=lambda: MMLogger.get_instance('a run', log_file=os.devnull),
     hub=lambda: MessageHub.get_instance('a run'),
-    benchmark=lambda: setattr(torch.backends.cudnn, 'benchmark', True),
+    benchmark=lambda: setattr(
+        torch.backends.cudnn, 'benchmark', not torch.backends.cudnn.benchmark
+    ),
     dtype=lambda: torch.set_default_dtype(torch.float64),
     gradients=lambda: torch.set_grad_enabled(False),
     threads=lambda: torch.set_num_threads(torch.get_num_threads() + 1),

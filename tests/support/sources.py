@@ -8,7 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 IGNORED = (
-    *('.*', '__pycache__', 'build', 'dist', 'data', 'work_dirs'),
+    *('.*', '__pycache__', 'build', '_build', 'dist', 'data', 'work_dirs'),
     *('*.egg-info', '*.so', '_C.*'),
 )
 
