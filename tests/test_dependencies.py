@@ -15,9 +15,7 @@ from packaging.utils import canonicalize_name
 from sources import ROOT
 
 PROJECT = tomllib.loads((ROOT / 'pyproject.toml').read_text())['project']
-EXTRAS = ('openmmlab', 'tensorboard', 'demo', 'forecast', 'tests')
-ON_TOP = ('export',)
-"""Extras outside the tested set: their tests are skipped where they are missing."""
+EXTRAS = ('openmmlab', 'tensorboard', 'demo', 'export', 'forecast', 'tests')
 STAND_IN = {'opencv-python': 'opencv-python-headless'}
 """Pinned for those who can use it; the tested set has the other build of it."""
 
@@ -113,9 +111,7 @@ def test_what_is_imported_is_asked_for():
     assert others > {'torch', 'mmengine'}
     distributions = packages_distributions()
     found = {n: distributions.get(n, [n])[0].removesuffix('-headless') for n in others}
-    more = [r for e in ON_TOP for r in PROJECT['optional-dependencies'][e]]
-    asked = {*needed(), *(canonicalize_name(Requirement(r).name) for r in more)}
-    assert {n for n in others if canonicalize_name(found[n]) not in asked} == set()
+    assert {n for n in others if canonicalize_name(found[n]) not in needed()} == set()
 
 
 def imports(path: Path) -> list[str]:
