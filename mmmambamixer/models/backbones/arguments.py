@@ -1,7 +1,9 @@
-"""Whether the arguments of ViM2 make a network, before it is built."""
+"""Whether the arguments of ViM2 make a network, and whether an image fits it."""
 
 from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
+
+from torch import Tensor
 
 from mmmambamixer.messages import did_you_mean
 
@@ -97,6 +99,29 @@ def check_arguments(
             raise ValueError(f'{name} must be True or False, got {value!r}')
     for name, value in sizes.items():
         check_positive(name, [value])
+
+
+def check_image(x: Tensor, channels: int) -> None:
+    """Raise unless an image is a floating point tensor `(b, channels, H, W)`.
+
+    Raises:
+        ValueError: If it has another shape or no pixel.
+        TypeError: If it is no tensor, or not of floating point numbers.
+    """
+    if not isinstance(x, Tensor):
+        raise TypeError(f'the image must be a tensor, got {type(x).__name__}')
+    if x.dim() != 4 or x.shape[1] != channels:
+        raise ValueError(
+            f'the image must have shape (b, {channels}, height, width), '
+            f'got {tuple(x.shape)}'
+        )
+    if not x.is_floating_point():
+        raise TypeError(
+            f'the image must be of floating point numbers, got {x.dtype}: the data '
+            'preprocessor makes them of pixels'
+        )
+    if 0 in x.shape[2:]:
+        raise ValueError(f'the image must have a pixel at least, got {tuple(x.shape)}')
 
 
 def check_positive(name: str, values: Sequence[int]) -> None:

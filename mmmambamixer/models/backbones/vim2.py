@@ -13,13 +13,14 @@ from mmmambamixer.registry import MODELS
 from ..layers import (
     MLP,
     ImageStem,
+    MapNorm,
     MixerUnit,
     PatchMerging,
     SelectiveChannelMixer,
     SelectiveTokenMixer,
     Stage,
 )
-from .arguments import check_arguments, resolve_arch
+from .arguments import check_arguments, check_image, resolve_arch
 from .pretrained import check_pretrained, pretrained_settings
 
 TOKENS_PER_CHANNEL_MIXER = 2
@@ -180,34 +181,18 @@ class ViM2(BaseModule):
             )
             self.stages.append(stage)
         for i in self.out_indices:
-            self.add_module(f'norm{i}', nn.LayerNorm(dims[i]))
+            self.add_module(f'norm{i}', MapNorm(dims[i]))
         self.apply(init_linear)
         self._freeze()
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        if not isinstance(x, Tensor):
-            raise TypeError(f'the image must be a tensor, got {type(x).__name__}')
-        if x.dim() != 4 or x.shape[1] != self.in_channels:
-            raise ValueError(
-                f'the image must have shape (b, {self.in_channels}, height, width), '
-                f'got {tuple(x.shape)}'
-            )
-        if not x.is_floating_point():
-            raise TypeError(
-                f'the image must be of floating point numbers, got {x.dtype}: the data '
-                'preprocessor makes them of pixels'
-            )
-        if 0 in x.shape[2:]:
-            raise ValueError(
-                f'the image must have a pixel at least, got {tuple(x.shape)}'
-            )
+        check_image(x, self.in_channels)
         x = self.stem(x)
         outs = []
         for i, stage in enumerate(self.stages):
             x = stage(x)  # (b, h, w, c)
             if i in self.out_indices:
-                out = getattr(self, f'norm{i}')(x)
-                outs.append(out.permute(0, 3, 1, 2).contiguous())
+                outs.append(getattr(self, f'norm{i}')(x))  # (b, c, h, w)
         return tuple(outs)
 
     def init_weights(self) -> None:

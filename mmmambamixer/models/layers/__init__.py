@@ -3,6 +3,7 @@
 from .channel_mixer import MLP, SelectiveChannelMixer
 from .drop_path import DropPath
 from .linear_path import LinearPath
+from .map_norm import MapNorm, channels_first
 from .patch import ImageStem, PatchMerging
 from .s6 import S6, GridS6
 from .stage import MixerUnit, Stage
@@ -16,10 +17,12 @@ __all__ = [
     'GridS6',
     'ImageStem',
     'LinearPath',
+    'MapNorm',
     'MixerUnit',
     'PatchMerging',
     'SelectiveChannelMixer',
     'SelectiveTokenMixer',
     'Stage',
     'WeightedAverage',
+    'channels_first',
 ]
