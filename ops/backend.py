@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from torch.utils._pytree import tree_map
 
 NAMESPACE = 'mmmambamixer'
 INTERVAL = 32
@@ -103,7 +104,7 @@ def _minor(version: str) -> tuple[int, ...]:
 
 BINARY_ERROR = load_binary()
 REFERENCES: dict[str, Callable] = {}
-"""The plain PyTorch function of each op, by name."""
+"""What runs each op in plain PyTorch, by name."""
 
 
 def register(name: str, reference: Callable, gpu: str) -> None:
@@ -116,9 +117,9 @@ def register(name: str, reference: Callable, gpu: str) -> None:
             `folder.gpu:function`; the module is loaded at the first call.
     """
     op = f'{NAMESPACE}::{name}'
-    REFERENCES[name] = reference
+    REFERENCES[name] = _as_announced(reference)
     if BINARY_ERROR is not None:
-        slow = _warn_once_then(name, _without_autocast(reference))
+        slow = _warn_once_then(name, REFERENCES[name])
         torch.library.register_kernel(op, 'cpu', slow)
     launch = _load_then(gpu) if TRITON_FOUND else _needs_triton(name)
     torch.library.register_kernel(op, 'cuda', launch)
@@ -188,11 +189,12 @@ def _warn_once_then(name: str, reference: Callable) -> Callable:
     return run
 
 
-def _without_autocast(function: Callable) -> Callable:
+def _as_announced(function: Callable) -> Callable:
     # Inside an op the dtypes are decided; autocast would narrow a reference's products.
+    # Graphs are compiled for the strides of the fake kernels.
     def run(*args):
         with torch.autocast('cpu', enabled=False):
-            return function(*args)
+            return tree_map(torch.Tensor.contiguous, function(*args))
 
     return run
 

@@ -33,7 +33,7 @@ LAYOUTS: dict[str, Callable[[Tensor], Tensor]] = {
     'turned': lambda x: x.mT.contiguous().mT if x.dim() > 2 else x,
     'unaligned': lambda x: _within(x, before=1),
     'spread': lambda x: _within(x.repeat_interleave(2, -1))[..., ::2],
-    'far apart': lambda x: _far_apart(x) if x.dim() > 2 and len(x) == 1 else x,
+    'far apart': lambda x: _far_apart(x) if x.dim() > 2 else x,
 }
 STATES = 1, 3, 8
 AXES = {
@@ -62,7 +62,7 @@ AXES = {
         dtypes=DTYPES[:3] + DTYPES[-1:],
         layout=LAYOUTS,
         by_feature=YES_NO,
-        routes=([1], [3, 2, 0], [2] * 2 + [0] * 15),
+        routes=([1], [3, 2, 0], [2] * 2 + [0] * 15, [0] * 15 + [2] * 2),
         taps=(1, 3),
         d=(1, 5, 64),
         dy=('dense', 'expanded', None),
@@ -98,16 +98,21 @@ def launches_of(op: str, calls: Iterable[dict]) -> dict[tuple, Launch]:
     """Return what the launch code of an op launches, by specialisation."""
     found = {}
     for call in calls:
-        function, tensors = MAKE[op](**call)
-        leaves = [
-            None if x is None else LAYOUTS[call['layout']](x).requires_grad_()
-            for x in tensors
-        ]
-        chunks = _chunks(call.get('chunked'))
-        with gpu_functions_on_cpu(), chunks, noted_launches() as launches:
-            _differentiate(function, leaves, call['dy'])
+        with gpu_functions_on_cpu(), noted_launches() as launches:
+            make(op, call)
         found |= {launch.specialisation: launch for launch in launches}
     return found
+
+
+def make(op: str, call: dict) -> None:
+    """Make a call of an op, forward and, unless its `dy` is None, backward."""
+    function, tensors = MAKE[op](**call)
+    leaves = [
+        None if x is None else LAYOUTS[call['layout']](x).requires_grad_()
+        for x in tensors
+    ]
+    with _chunks(call.get('chunked')):
+        _differentiate(function, leaves, call['dy'])
 
 
 def _differentiate(function: Callable, leaves: list, dy: str | None) -> None:
@@ -184,5 +189,6 @@ def _within(x: Tensor, before: int = 0) -> Tensor:
 
 
 def _far_apart(x: Tensor) -> Tensor:
-    """Return `x` of one batch, as if the next one lay beyond the reach of 32 bits."""
-    return x.as_strided(x.shape, (2**33 + 8, *x.stride()[1:]))
+    """Return `x`; where an axis has size 1, a next one would be beyond 32 bits."""
+    strides = zip(x.shape, x.stride(), strict=True)
+    return x.as_strided(x.shape, [2**33 + 8 if n == 1 else s for n, s in strides])

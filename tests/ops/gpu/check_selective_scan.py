@@ -5,7 +5,6 @@ Axis letters as in the reference: b batch, g group, d channel, n state, l length
 
 import pytest
 import torch
-from torch._subclasses.fake_tensor import FakeTensorMode
 
 from mmmambamixer.ops import selective_scan_reference
 from mmmambamixer.ops.selective_scan import gpu, gpu_scan
@@ -54,7 +53,6 @@ def check(
     assert results[0].dtype == u.dtype
     assert_close('y', results[0], y, tolerance[u.dtype][0])
     assert_close('last_state', results[1], h, tolerance[state_dtype(u)][0])
-    assert_as_announced(inputs, softplus, interval, dy, dh, results, grads)
     for name, x, grad in zip(NAMES, inputs, grads, strict=True):
         if x is None:
             assert grad.numel() == 0, name
@@ -63,23 +61,6 @@ def check(
             assert_close(f'd{name}', grad, expected[0], tolerance[x.dtype][1])
             expected = expected[1:]
     return (*results, *grads)
-
-
-def assert_as_announced(inputs, softplus, interval, dy, dh, results, grads):
-    """Compare shapes and strides with those of the fake kernels, as compilers do."""
-    with FakeTensorMode() as mode:
-        fakes = [None if t is None else mode.from_tensor(t).cuda() for t in inputs]
-        dy, dh = (None if t is None else mode.from_tensor(t).cuda() for t in (dy, dh))
-        ops = torch.ops.mmmambamixer
-        announced = ops.selective_scan(*fakes, softplus, inputs[0].dtype, interval)
-        announced += ops.selective_scan_backward(
-            *(dy, dh, *fakes, announced[2], softplus, interval)
-        )
-    for tensor, fake in zip((*results, *grads), announced, strict=True):
-        assert tensor.shape == fake.shape
-        if fake.numel():  # strides of one element mean nothing
-            strides = zip(fake.shape, tensor.stride(), fake.stride(), strict=True)
-            assert all(size < 2 or a == b for size, a, b in strides)
 
 
 @pytest.fixture
