@@ -116,8 +116,9 @@ def step_sizes(dt: Tensor, weight: Tensor, n: int) -> Tensor | LowRank:
     r = weight.shape[-1]
     if r > MAX_RANK or n % 4:  # rows of other lengths are not aligned
         return _matmul(dt, weight.mT)
-    padding = (0, -r % 4)
-    return LowRank(F.pad(dt, padding), F.pad(weight, padding))
+    if r % 4:
+        dt, weight = (F.pad(x, (0, -r % 4)) for x in (dt, weight))
+    return LowRank(dt, weight)
 
 
 def _matmul(x, y):

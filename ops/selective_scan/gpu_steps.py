@@ -247,7 +247,7 @@ def store_sums(pointer, values, mask, turn, TURNS: tl.constexpr):
                 folded = _fold_turned(folded, lane ^ (WARP // TURNS << level))
             else:
                 folded = _fold(folded, lane, 2**level // TURNS)
-        used = (first + own < COUNT) & mask
+        used = first + own < tl.where(mask, COUNT, 0)
         tl.store(pointer + first + own, folded[0], mask=used)
 
 

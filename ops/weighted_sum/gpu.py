@@ -104,7 +104,7 @@ def _backward_kernel(
     last = first + BLOCK >= numel
     whole = numel // REST * REST
     index, rest = first + tl.arange(0, BLOCK), whole + tl.arange(0, REST)
-    real, left = index < whole, (rest < numel) & last
+    real, left = index < whole, rest < tl.where(last, numel, 0)
     dy_block = tl.load(dy + index, mask=real, other=0.0).to(WORK)
     dy_rest = tl.load(dy + rest, mask=left, other=0.0).to(WORK)
     for i in tl.static_range(COUNT):
