@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..messages import few
+from .dates import skipped
 from .extras import load_pandas
 from .gaps import fill_forward
 from .scaling import Standardiser
@@ -65,6 +66,7 @@ def future_covariates(
     variates: Sequence[str],
     step: np.timedelta64,
     optional: NDArray | None = None,
+    clock: str | None = None,
 ) -> FutureCovariates:
     """Read covariates that are known in advance.
 
@@ -78,6 +80,7 @@ def future_covariates(
         variates: The m names.
         step: Step of the dates.
         optional: Which of the dates a table may lack, `(n,)` bool; None is none.
+        clock: Of the dates; see `SeriesTable`. Those of a table are taken by it too.
 
     Raises:
         ValueError: If a source is none of these, or a table lacks a row, a column or a
@@ -86,6 +89,8 @@ def future_covariates(
     if isinstance(sources, (str, Mapping)):
         raise ValueError(f'future is a list of names and tables, got {sources!r}')
     values, names, calendar = [], [], []
+    absent = skipped(dates, clock)
+    optional = absent if optional is None else optional | absent
     for source in sources:
         if isinstance(source, str):
             found = calendar_covariates(source, dates, step)
@@ -94,7 +99,11 @@ def future_covariates(
             ]
         elif isinstance(source, Mapping):
             found = table_covariates(
-                dates=dates, variates=variates, optional=optional, **source
+                dates=dates,
+                variates=variates,
+                optional=optional,
+                clock=clock,
+                **source,
             )
             values += found.values()
         else:
@@ -135,6 +144,7 @@ def table_covariates(
     dates: NDArray,
     variates: Sequence[str],
     optional: NDArray | None = None,
+    clock: str | None = None,
     layout: str = 'wide',
     id: str = 'unique_id',
     time: str = 'ds',
@@ -146,7 +156,7 @@ def table_covariates(
         raise ValueError(f"{path}: layout is 'wide' or 'long', got {layout!r}")
     frame, found = read_frame(path), {}
     if layout == 'wide':
-        table = from_frame(frame, source=str(path))
+        table = from_frame(frame, source=str(path), clock=clock)
         if not isinstance(columns, Mapping):
             columns = {name: (name,) * len(variates) for name in columns}
         for name, own in columns.items():
@@ -160,7 +170,8 @@ def table_covariates(
     if isinstance(columns, Mapping):
         raise ValueError(f'{path}: columns of a long table are a list, got a dict')
     for name in columns:
-        table = from_long(frame, id=id, time=time, value=name, source=str(path))
+        columns_of = dict(id=id, time=time, value=name)
+        table = from_long(frame, **columns_of, source=str(path), clock=clock)
         found[name] = rows_of(table.select(variates), dates, path, optional)
     return found
 

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .calendar import Calendar, calendar_of, most_frequent, tell_time
+from .dates import skipped
 from .table import SeriesTable
 
 GAPS = ('warn', 'fill', 'raise')
@@ -87,14 +88,15 @@ def tell_missing(before: SeriesTable, after: SeriesTable, rows: int) -> str | No
     """
     told = []
     recent = after.dates[-rows:]
-    lacking = recent[~np.isin(recent, before.dates)]
+    inserted = ~np.isin(recent, before.dates)
+    lacking = recent[inserted & ~skipped(recent, after.clock)]
     if len(lacking):
         told.append(
             f'{len(lacking)} of {len(recent)} rows are missing, the first at '
             f'{lacking[0].astype("datetime64[s]")}'
         )
     missing = np.isnan(after.values[-rows:])
-    missing[np.isin(recent, lacking)] = False
+    missing[inserted] = False
     columns = np.flatnonzero(missing.any(0))
     for column in columns[:SHOWN]:
         name, gone = after.variates[column], missing[:, column]

@@ -174,6 +174,7 @@ class SeriesDataset(Dataset):
             self.table.variates,
             self.table.step,
             optional=self.table.empty_rows(),
+            clock=self.table.clock,
         )
         scaling = covariates.scaling(train)
         part = self._part(covariates.scaled(scaling)).astype(np.float32)
@@ -216,6 +217,7 @@ class SeriesDataset(Dataset):
             horizon=self.horizon,
             step=seconds(self.table.step),
             features=self.features,
+            clock=self.table.clock or '',
             **({} if self.calendar is None else dict(calendar=self.calendar.state())),
             **self._known_meta,
             **self._static_meta(),

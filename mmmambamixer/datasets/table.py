@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..messages import did_you_mean, few
-from .dates import parsed_dates
+from .dates import OWN, parsed_dates
 from .extras import load_pandas
 
 SUFFIXES = ('.csv', '.csv.gz', '.parquet')
@@ -32,12 +32,14 @@ class SeriesTable:
         dates: `(n,)` datetime64[ns].
         variates: The m names, in the order of the table.
         irregular: Whether the rows are taken as they stand, by no calendar.
+        clock: That the dates are taken by; None where they have no time zone.
     """
 
     values: NDArray
     dates: NDArray
     variates: tuple[str, ...]
     irregular: bool = False
+    clock: str | None = None
 
     def __repr__(self) -> str:  # a config that holds a table is written as Python
         return f'SeriesTable(rows={len(self)}, variates={len(self.variates)})'
@@ -154,7 +156,12 @@ def read_frame(path: str | Path):
 
 
 def from_frame(
-    frame, *, irregular: bool = False, source: str = 'the frame', hint: str = ''
+    frame,
+    *,
+    irregular: bool = False,
+    source: str = 'the frame',
+    hint: str = '',
+    clock: str | None = OWN,
 ) -> SeriesTable:
     """Return the table of a wide data frame.
 
@@ -165,6 +172,7 @@ def from_frame(
         irregular: Take the rows as they stand, where a date comes twice.
         source: What the error messages call it.
         hint: What they add where a date comes twice.
+        clock: To take the dates by, such as that of another table; see `parsed_dates`.
 
     Raises:
         ValueError: As `read_table`.
@@ -183,12 +191,13 @@ def from_frame(
         raise ValueError(f'{source}: a table has variates beside its dates, got none')
     if not len(frame):
         raise ValueError(f'{source}: a table has rows, got none')
-    dates = parsed_dates(dates, source)
+    dates, kept, clock = parsed_dates(dates, source, clock)
+    dates = dates[kept]
     refuse_disorder(dates, irregular, source, hint)
-    values = [numbers(frame.iloc[:, column], source) for column in columns]
+    values = [numbers(frame.iloc[:, column], source)[kept] for column in columns]
     names = [names[column] for column in columns]
     table = checked(np.stack(values, axis=1), dates, names, source)
-    return replace(table, irregular=irregular)
+    return replace(table, irregular=irregular, clock=clock)
 
 
 def date_column(frame) -> int | None:
@@ -227,6 +236,7 @@ def from_long(
     time: str = 'ds',
     value: str = 'y',
     source: str = 'the frame',
+    clock: str | None = OWN,
 ) -> SeriesTable:
     """Return the table of a long data frame: one row for each series and time.
 
@@ -239,6 +249,7 @@ def from_long(
         time: Column of dates.
         value: Column of values.
         source: What the error messages call it.
+        clock: To take the dates by; see `parsed_dates`.
 
     Raises:
         ValueError: If a column is missing, or a series has two rows of one time; else
@@ -248,7 +259,8 @@ def from_long(
         require_column(name, frame.columns, source)
     if not len(frame):
         raise ValueError(f'{source}: a table has rows, got none')
-    dates = parsed_dates(frame[time], source)
+    dates, kept, clock = parsed_dates(frame[time], source, clock)
+    frame, dates = frame[kept], dates[kept]
     values = numbers(frame[value], source)
     pandas = load_pandas()
     series, names = pandas.factorize(frame[id])
@@ -267,7 +279,8 @@ def from_long(
     names = texts(names, id, source)
     wide = np.full(len(unique) * len(names), np.nan)
     wide[cells] = values
-    return checked(wide.reshape(len(unique), len(names)), unique, names, source)
+    table = checked(wide.reshape(len(unique), len(names)), unique, names, source)
+    return replace(table, clock=clock)
 
 
 def texts(names: Sequence, id: str, source: str) -> list[str]:

@@ -187,7 +187,9 @@ class SeriesForecaster:
         trained = self._require_trained()
         table, layout, gaps = self._table, self._layout, 'fill'
         if frame is not None:
-            layout, table = read_layout(frame, self.settings['long'])
+            layout, table = read_layout(
+                frame, self.settings['long'], clock=trained.clock
+            )
             gaps = None
         if table is None:
             raise ValueError('a forecaster that was loaded needs a frame to predict')
@@ -292,7 +294,7 @@ def covariates(settings: Mapping, table: SeriesTable) -> tuple[int, int]:
     known = features = ()
     if future is not None:
         args = (table.dates[:1], table.variates, table.step)
-        known = future_covariates(future, *args).names
+        known = future_covariates(future, *args, clock=table.clock).names
     if static is not None:
         _, features = static_features(static, table.variates)
     return len(known), len(features)

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from ..datasets.extras import load_pandas
 
 
@@ -58,11 +60,9 @@ class Frames:
         found = narwhals.from_dict(
             {name: column.to_list() for name, column in frame.items()}, backend=kind
         )
-        casts = [
-            narwhals.col(name).cast(self.like.schema[name])
-            for name in found.columns
-            if name in self.like.columns
-            and found.schema[name] != self.like.schema[name]
-            and not self.like.schema[name].is_numeric()
-        ]
+        kinds = {n: narwhals.Float32 for n in frame if frame[n].dtype == np.float32}
+        for name, kind in self.like.schema.items():
+            if name in found.columns and not kind.is_numeric():
+                kinds[name] = kind
+        casts = [narwhals.col(name).cast(kind) for name, kind in kinds.items()]
         return found.with_columns(*casts).to_native()

@@ -1,13 +1,15 @@
 """The layout of a user's data frame, so that forecasts come back in it."""
 
+import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..datasets import SeriesTable, from_frame, from_long
+from ..datasets.dates import OWN, skipped
 from ..datasets.extras import load_pandas
 from ..datasets.table import DATE, date_column, tell_unread
 from ..messages import few
@@ -33,6 +35,9 @@ class Layout:
         index: Whether the dates are the index.
         dates: Gives dates the form that they have in the frame.
         frames: The kind of data frame.
+        kinds: Types of the variates, or the type of the values of a long frame.
+        axis: Name of the axis of the columns.
+        clock: By which dates are taken; see `SeriesTable`.
     """
 
     long: Mapping[str, str] | None
@@ -41,6 +46,9 @@ class Layout:
     index: bool
     dates: Callable[[NDArray], object]
     frames: Frames
+    kinds: Sequence
+    axis: object
+    clock: str | None
 
     def frame(self, forecast: Forecast):
         """Return a forecast as a frame of this layout; see `pandas_frame`."""
@@ -50,12 +58,14 @@ class Layout:
         """Return a forecast as a pandas frame, the variates in the order of the frame.
 
         Wide: the date and a column a variate, with quantiles also `NAME q0.1`. Long:
-        id, date and value in rows, with quantiles also columns `q0.1`.
+        id, date and value in rows, with quantiles also columns `q0.1`. Rows at an hour
+        that the clock skips are left out, with a warning.
 
         Args:
             forecast: Of h rows and any of the variates.
             cutoff: Last known date; None leaves its column out.
         """
+        forecast = existing(forecast, self.clock)
         known = {name: place for place, name in enumerate(forecast.variates)}
         chosen = [n for n, name in enumerate(self.names) if str(name) in known]
         places = [known[str(self.names[n])] for n in chosen]
@@ -66,19 +76,23 @@ class Layout:
         if self.long is not None:
             ids = self.names.iloc[np.repeat(chosen, rows)].reset_index(drop=True)
             dates = self.dates(np.tile(forecast.dates, len(places)))
-            columns = [ids, dates, *(layer[:, places].T.ravel() for layer in layers)]
+            values = [layer[:, places].T.ravel() for layer in layers]
+            columns = [ids, dates, *as_kinds(values, self.kinds * len(layers))]
             rows *= len(places)
         else:
             dates = self.dates(forecast.dates)
-            columns = [layer[:, place] for place in places for layer in layers]
+            values = [layer[:, place] for place in places for layer in layers]
+            columns = as_kinds(values, [self.kinds[n] for n in chosen for _ in layers])
             if self.index:
                 index = load_pandas().Index(dates, name=self.date)
             else:
                 columns.insert(0, dates)
         if cutoff is not None:
             columns.insert(0, self.dates(np.repeat(cutoff, rows)))
-        frame = load_pandas().DataFrame(dict(enumerate(columns)), index=index)
-        return frame.set_axis(labels, axis=1)
+        frame = load_pandas().DataFrame(dict(enumerate(columns)))
+        if index is not None:
+            frame.index = index
+        return frame.set_axis(labels, axis=1).rename_axis(columns=self.axis)
 
     def labels(self, names: Sequence, levels: Sequence[float], cutoff=None) -> list:
         """Return the labels of the columns of a forecast.
@@ -105,6 +119,39 @@ class Layout:
                 f'backtest one called {CUTOFF!r}; rename the variate, or the column'
             )
         return found
+
+
+def existing(forecast: Forecast, clock: str | None) -> Forecast:
+    """Return a forecast without rows at hours that the clock skips, which is told."""
+    gone = skipped(forecast.dates, clock)
+    if not gone.any():
+        return forecast
+    first = forecast.dates[gone][0].astype('datetime64[s]')
+    warnings.warn(
+        f'the forecast has no row at {first}, which the clock of {clock} skips: '
+        f'{(~gone).sum()} of {len(gone)} rows are left',
+        stacklevel=5,
+    )
+    quantiles = forecast.quantiles
+    return replace(
+        forecast,
+        dates=forecast.dates[~gone],
+        values=forecast.values[~gone],
+        quantiles=None if quantiles is None else quantiles[:, ~gone],
+    )
+
+
+def as_kinds(columns: Sequence[NDArray], kinds: Sequence) -> list:
+    """Return columns of float64 as columns of other floating types."""
+    series = load_pandas().Series
+    pairs = zip(columns, kinds, strict=True)
+    return [series(column).astype(kind).array for column, kind in pairs]
+
+
+def floating(kind):
+    """Return the type of a column if it is one of at least 32 bits, else float64."""
+    found = load_pandas().api.types.is_float_dtype(kind)
+    return kind if found and getattr(kind, 'itemsize', 4) >= 4 else np.dtype(float)
 
 
 def guess(frame, long: Mapping[str, str]) -> str:
@@ -150,21 +197,35 @@ def read_layout(
             'the columns of a frame have one name each, got a MultiIndex of '
             f'{few(frame.columns)}'
         )
-    if (kind or guess(frame, long)) == 'long':
+    guessed = kind is None
+    kind = kind or guess(frame, long)
+    if kind == 'long':
         source = options.get('source', 'the frame')
         tell_unread(frame, (*long.values(),), source)
-        table = from_long(frame, **long, source=source)
-        ids = frame[long['id']].drop_duplicates().reset_index(drop=True)
-        form = date_form(frame[long['time']])
-        return Layout(dict(long), ids, long['time'], False, form, frames), table
-    if kind is None:
-        options.setdefault('hint', LONG_HINT)
-    table = from_frame(frame, **options)
-    place = date_column(frame)
-    if place is None:
-        date, column, names = frame.index.name, frame.index.to_series(), frame.columns
+        clock = options.get('clock', OWN)
+        table = from_long(frame, **long, source=source, clock=clock)
+        names = frame[long['id']].drop_duplicates().reset_index(drop=True)
+        date, index, column = long['time'], False, frame[long['time']]
+        columns = [frame[long['value']]]
     else:
-        date, column = frame.columns[place], frame.iloc[:, place]
-        names = frame.columns.delete(place)
-    layout = Layout(None, list(names), date, place is None, date_form(column), frames)
+        if guessed:
+            options.setdefault('hint', LONG_HINT)
+        table, place = from_frame(frame, **options), date_column(frame)
+        index = place is None
+        column = frame.index.to_series() if index else frame.iloc[:, place]
+        date = column.name
+        others = [n for n in range(len(frame.columns)) if n != place]
+        names = [frame.columns[n] for n in others]
+        columns = [frame.iloc[:, n] for n in others]
+    layout = Layout(
+        long=dict(long) if kind == 'long' else None,
+        names=names,
+        date=date,
+        index=index,
+        dates=date_form(column, table.clock),
+        frames=frames,
+        kinds=[floating(column.dtype) for column in columns],
+        axis=frame.columns.name,
+        clock=table.clock,
+    )
     return layout, table

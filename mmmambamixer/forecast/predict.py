@@ -38,7 +38,8 @@ def write(
         ValueError: If table, covariates or checkpoint do not fit.
     """
     trained = TrainedForecaster.load(config, checkpoint, device)
-    options = dict(irregular=trained.irregular, source=str(source), kind=layout)
+    options = dict(irregular=trained.irregular, clock=trained.clock)
+    options.update(source=str(source), kind=layout)
     names = {**LONG, **trained.long}
     layout, table = read_layout(read_frame(source), names, **options)
     held = trained.horizon if hold_out else 0

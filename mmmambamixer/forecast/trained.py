@@ -24,6 +24,7 @@ from ..datasets import (
     static_features,
 )
 from ..datasets.calendar import calendar_from, tell_time
+from ..datasets.dates import OWN
 from ..datasets.gaps import insert_missing, judged, tell_missing
 from ..engine.build import build_model, load_weights
 from ..engine.device import check_device
@@ -91,8 +92,9 @@ class TrainedForecaster:
         self.gaps = dataset.get('gaps', 'warn')
         self.long = dict(dataset.get('long') or {})
         self.calendar = None
-        if meta.get('calendar'):  # checkpoints of 0.1 have none
+        if meta.get('calendar'):  # checkpoints of 0.1 have neither
             self.calendar = calendar_from(meta['calendar'])
+        self.clock = meta.get('clock', OWN) or None or None
         self.future, self.static = dataset.get('future'), dataset.get('static')
         for key, option in (('known', 'future'), ('static', 'static')):
             if bool(meta.get(key)) != bool(dataset.get(option)):
@@ -222,7 +224,7 @@ class TrainedForecaster:
         if beyond > 0:
             dates = np.concatenate([dates, self.following(table, beyond)])
         empty = np.concatenate([table.empty_rows(), np.zeros(max(beyond, 0), bool)])
-        known = self.known(dates, min(ends), future, empty)
+        known = self.known(dates[min(ends) :], table.clock, future, empty[min(ends) :])
         static = self.static_tensor()
         found = []
         for begin in range(0, len(ends), BATCH_SIZE):
@@ -267,15 +269,19 @@ class TrainedForecaster:
         )
 
     def known(
-        self, dates: NDArray, first: int, future: Sequence | None, empty: NDArray
+        self,
+        dates: NDArray,
+        clock: str | None,
+        future: Sequence | None,
+        empty: NDArray,
     ) -> Tensor | None:
-        """Return the covariates known from a row on, `(m, n, f)`, or None."""
+        """Return the covariates known at dates by a clock, `(m, n, f)`, or None."""
         if not self.meta.get('known'):
             return None
         step = np.timedelta64(round(self.meta['step'] * 1e9), 'ns')
         sources = list(self.future) if future is None else list(future)
         covariates = future_covariates(
-            sources, dates[first:], self.variates, step, optional=empty[first:]
+            sources, dates, self.variates, step, optional=empty, clock=clock
         )
         if list(covariates.names) != list(self.meta['known']):
             raise ValueError(

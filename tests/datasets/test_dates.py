@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mmmambamixer.datasets.dates import is_local, parsed_dates
+from mmmambamixer.datasets.dates import UTC, parsed_dates, read_times
 
 DAYS = pd.date_range('2020-01-28', periods=40)
 HOURS = pd.date_range('2021-10-30', periods=60, freq='h')
@@ -14,7 +14,9 @@ MONTHS = pd.date_range('2020-01-01', periods=40, freq='MS')
 
 
 def read(values) -> np.ndarray:
-    return parsed_dates(pd.Series(values, name='date'), 'a.csv')
+    dates, kept, _ = parsed_dates(pd.Series(values, name='date'), 'a.csv')
+    assert kept.all()
+    return dates
 
 
 WRITTEN = {
@@ -33,6 +35,37 @@ WRITTEN = {
     'month and year': (MONTHS, '%b %Y'),
     'field of time series': (HOURS[::24], '%Y/%-m/%-d %-H:%M'),
 }
+
+
+@pytest.mark.parametrize('form', ['%Y-%m-%d %I:%M %p', '%m/%d/%Y %I:%M%p'])
+@pytest.mark.parametrize('case', [str.upper, str.lower])
+def test_afternoons_are_none_of_the_night(form, case):
+    dates = DAYS + pd.Timedelta(hours=13, minutes=30)
+    texts = [case(date.strftime(form)) for date in dates]
+    np.testing.assert_array_equal(read(texts), dates.to_numpy())
+
+
+@pytest.mark.parametrize(
+    'texts',
+    [
+        ['201105', '201106'],
+        ['10:30', '11:30'],
+        ['1:30 pm', '2:30 pm'],
+        ['11-Jan', '11-Feb'],
+        [f'Jan-{day:02}' for day in range(1, 32)],
+        [f'{day:%b %d}' for day in DAYS],
+        ['Jan', 'Feb'],
+        ['1/5', '1/6'],
+        ['Monday', 'Tuesday'],
+        pd.Series([20110501, 20110502], dtype=object),
+        pd.Series([20110501, '2011-05-02'], dtype=object),
+        pd.Series([1.5, 2.5], dtype=object),
+    ],
+)
+def test_what_is_no_whole_date_is_refused(texts):
+    with pytest.raises(ValueError, match=r'a\.csv: (row 1|column)') as error:
+        read(texts)
+    assert '\n' not in str(error.value)
 
 
 @pytest.mark.parametrize('name', WRITTEN)
@@ -130,7 +163,7 @@ def test_rows_by_the_clock_are_taken_by_the_clock(name):
     wanted = dates.tz_localize(None) if by_the_clock else dates.tz_convert(None)
     np.testing.assert_array_equal(read(dates), wanted.to_numpy())
     shuffled = pd.Series(dates.repeat(2)).sample(frac=1, random_state=0)  # long
-    assert is_local(shuffled) == by_the_clock
+    assert (read_times(shuffled, 'a.csv').clock != UTC) == by_the_clock
 
 
 @pytest.mark.parametrize(
@@ -149,5 +182,5 @@ def test_offsets_that_differ_are_read(name):
 
 def test_the_column_stays_as_it_is():
     column = pd.Series(HOURS.astype('datetime64[ns]'))
-    parsed_dates(column, 'x')[:] = np.datetime64('2000-01-01')
+    parsed_dates(column, 'x')[0][:] = np.datetime64('2000-01-01')
     assert (column == HOURS).all()

@@ -129,6 +129,32 @@ def test_opening_hours_go_on_across_a_change_of_the_clock():
     assert [*forecast['date']] == [*hours[end : end + HORIZON]]
 
 
+def test_the_clock_of_the_training_holds(tmp_path):
+    """A part of a table does not tell by itself that it keeps to the local clock."""
+    hours = pd.date_range('2021-03-01', '2021-04-09', freq='h', tz='Europe/Berlin')
+    nights = hours[hours.hour < 5]
+    end = nights.searchsorted(pd.Timestamp('2021-03-28', tz='Europe/Berlin'))
+    frame = make_frame()[:end].assign(date=nights[:end])
+    pd.DataFrame(dict(date=hours, x=1.0)).to_parquet(tmp_path / 'x.parquet')
+    future = ['hour', dict(path=tmp_path / 'x.parquet', columns=['x'])]
+    forecaster = SeriesForecaster(**SMALL, future=future).fit(frame)
+    # 02:00 is skipped
+    coming = nights[end : end + HORIZON - 1]
+    for given in (frame, frame[-24:]):
+        with pytest.warns(
+            UserWarning, match='no row at 2021-03-28T02:00:00, .* 5 of 6'
+        ):
+            found = forecaster.predict(given, future=tmp_path / 'x.parquet')
+        assert [*found['date']] == [*coming]
+    other = frame.assign(date=frame['date'].dt.tz_convert('America/New_York'))
+    with pytest.warns(UserWarning, match='no row at'):
+        found = forecaster.predict(other, future=tmp_path / 'x.parquet')
+    assert [*found['date']] == [*coming.tz_convert('America/New_York')]
+    bare = frame.assign(date=frame['date'].dt.tz_localize(None))
+    with pytest.raises(ValueError, match='lack a time zone'):
+        forecaster.predict(bare, future=tmp_path / 'x.parquet')
+
+
 def test_training_leaves_no_files(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     temporary = tmp_path / 'temporary'

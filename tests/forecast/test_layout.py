@@ -85,6 +85,70 @@ def test_wide_frames_come_back(name):
     pd.testing.assert_frame_equal(frame, before)
 
 
+DAYS = pd.date_range('2021-03-01', periods=ROWS + HORIZON)
+MONTHS = pd.date_range('2009-05-01', periods=ROWS + HORIZON, freq='MS')
+QUARTERS = pd.date_range('1987-07-01', periods=ROWS + HORIZON, freq='QS')
+HALVES = pd.date_range('2021-03-01 11:30', periods=ROWS + HORIZON, freq='30min')
+TEXTS = {
+    '1987Q3': [f'{d.year}Q{d.quarter}' for d in QUARTERS],
+    '1987-Q3': [f'{d.year}-Q{d.quarter}' for d in QUARTERS],
+    '1987': [str(1987 + n) for n in range(len(DATES))],
+    '05/2009': [*MONTHS.strftime('%m/%Y')],
+    '2009-05': [*MONTHS.strftime('%Y-%m')],
+    'May-09': [*MONTHS.strftime('%b-%y')],
+    'may 09': [d.strftime('%b %y').lower() for d in MONTHS],
+    'May 2009': [*MONTHS.strftime('%b %Y')],
+    'MAY 2009': [d.strftime('%b %Y').upper() for d in MONTHS],
+    'May 1, 2009': [f'{d:%B} {d.day}, {d.year}' for d in MONTHS],
+    '1.5.2009': [f'{d.day}.{d.month}.{d.year}' for d in MONTHS],
+    '3/1/2021': [f'{d.month}/{d.day}/{d.year}' for d in DAYS],
+    '3/1/21': [f'{d.month}/{d.day}/{d:%y}' for d in DAYS],
+    '01.03.21': [*DAYS.strftime('%d.%m.%y')],
+    '2021/3/1': [f'{d.year}/{d.month}/{d.day}' for d in DAYS],
+    '20210301': [*DAYS.strftime('%Y%m%d')],
+    '01-Mar-21': [*DAYS.strftime('%d-%b-%y')],
+    '1 Mar 2021': [f'{d.day} {d:%b %Y}' for d in DAYS],
+    'Monday, 01 March 2021': [*DAYS.strftime('%A, %d %B %Y')],
+    '3/1/2021 1:30 PM': [f'{d.month}/{d.day}/{d.year} {d:%I:%M %p}' for d in HALVES],
+    '03/01/2021 01:30:00 PM': [*HALVES.strftime('%m/%d/%Y %I:%M:%S %p')],
+    '2021-03-01 01:30pm': [d.strftime('%Y-%m-%d %I:%M%p').lower() for d in HALVES],
+    '3/1/2021 1:30pm': [f'{d.month}/{d.day}/{d:%Y %I:%M%p}'.lower() for d in HALVES],
+    '2021-03-01 9:30': [f'{d:%Y-%m-%d} {d.hour}:{d:%M}' for d in HALVES],
+    '20210301T113000': [*HALVES.strftime('%Y%m%dT%H%M%S')],
+    '2021-03-01T11:30:00.000': [d.isoformat(timespec='milliseconds') for d in HALVES],
+    '2021-03-01 11:30:00.000000': [*HALVES.strftime('%Y-%m-%d %H:%M:%S.%f')],
+    '2021-03-01T11:30:00Z': [*HALVES.strftime('%Y-%m-%dT%H:%M:%SZ')],
+    '2021-03-01 11:30:00 UTC': [*HALVES.strftime('%Y-%m-%d %H:%M:%S UTC')],
+    '2021-03-01T11:30:00+05:30': [*HALVES.strftime('%Y-%m-%dT%H:%M:%S+05:30')],
+    '2021-03-01 00:00:00-0300': [*DAYS.strftime('%Y-%m-%d %H:%M:%S-0300')],
+    '2021-03-01 11:30:00+01': [*HALVES.strftime('%Y-%m-%d %H:%M:%S+01')],
+}
+
+
+@pytest.mark.parametrize('kind', [str, object, 'category'])
+@pytest.mark.parametrize('name', TEXTS)
+def test_dates_come_back_as_they_are_written(name, kind):
+    dates = pd.Series(TEXTS[name], dtype=kind)
+    layout, table = read_layout(wide(dates), LONG)
+    found = layout.frame(forecast_of(table))['date']
+    assert [*found] == TEXTS[name][-HORIZON:]
+    if kind != 'category':
+        assert found.dtype == dates.dtype
+
+
+@pytest.mark.parametrize('kind', ['float32', 'Float32', 'Float64', 'double[pyarrow]'])
+def test_types_of_values_come_back(kind):
+    frame = wide().astype(dict(a=kind)).rename_axis(columns='station')
+    layout, table = read_layout(frame, LONG)
+    found = layout.frame(forecast_of(table, LEVELS))
+    assert [found[name].dtype for name in ('a', 'a q0.1', 'b')] == [kind, kind, float]
+    assert found.columns.name == 'station'
+    long = melted(wide()).astype(dict(y=kind))
+    layout, table = read_layout(long, LONG)
+    found = layout.frame(forecast_of(table, LEVELS))
+    assert found['y'].dtype == found['q0.9'].dtype == kind
+
+
 def ids(*values, dtype=None) -> pd.DataFrame:
     frame = melted(wide())
     column = pd.Series(values, dtype=dtype).repeat(len(DATES))
@@ -130,8 +194,11 @@ def polars(frame: pd.DataFrame):
 @pytest.mark.parametrize('make', [pyarrow.Table.from_pandas, polars])
 @pytest.mark.parametrize(
     'frame',
-    [wide(), melted(wide()), ids(10, 7), ids('x', 'y', dtype='category')],
-    ids=['wide', 'long', 'numbers', 'categories'],
+    [
+        *(wide(), melted(wide()), ids(10, 7), ids('x', 'y', dtype='category')),
+        *(wide().astype(dict(a='float32')), melted(wide()).astype(dict(y='float32'))),
+    ],
+    ids=['wide', 'long', 'numbers', 'categories', 'float32', 'long, float32'],
 )
 def test_frames_of_others_come_back(make, frame):
     given = make(frame)
