@@ -1,13 +1,17 @@
 """Print what runs here and why: `python -m mmmambamixer.env`.
 
-With `--check` also run each op and a training step on every device there is, against
-the reference in fp64, a line each; the exit status is 1 if any is wrong.
+What does not fit together is told with the command that mends it. With `--check` also
+run each op and a training step on every device there is, against the reference in fp64,
+a line each. The exit status is 1 if anything is wrong.
 """
 
 import argparse
+import functools
 import importlib
 import platform
 import sys
+
+from .faults import find_faults, has_gpu, installed
 
 PACKAGES = (
     'torch',
@@ -20,18 +24,46 @@ PACKAGES = (
     'mmdet',
     'mmseg',
 )
+PARTS = (
+    'cv2',
+    'pycocotools.mask',
+    'mmcv.ops',
+    'mmpretrain.models',
+    'mmdet.models',
+    'mmseg.models',
+)
+"""What a run imports of them; told only where it does not import."""
+
+
+@functools.cache  # some that fail at first are found half imported by a second try
+def try_import(module: str) -> str | None:
+    """Return why a module cannot be imported, or None."""
+    try:
+        importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        absent = error.name in (module, module.partition('.')[0])
+        return 'not installed' if absent else str(error)
+    except Exception as error:  # a framework refuses versions with assertions
+        return f'{type(error).__name__}: {error}'
+    return None
 
 
 def version_of(package: str) -> str:
     """Return the version of a package as imported, or why it is not to be had."""
-    try:
-        return str(importlib.import_module(package).__version__)
-    except ModuleNotFoundError as error:
-        if error.name == package:
-            return 'not installed'
-        return f'does not import: {error}'
-    except Exception as error:  # a framework refuses versions with assertions
-        return f'does not import: {type(error).__name__}: {error}'
+    error = try_import(package)
+    if error is None:
+        return str(sys.modules[package].__version__)
+    return error if error == 'not installed' else f'does not import: {error}'
+
+
+def environment_faults() -> list[str]:
+    """Return what does not fit together here, see `faults.find_faults`."""
+    import torch
+
+    tried = {module: try_import(module) for module in (*PACKAGES, *PARTS)}
+    absent = (None, 'not installed')
+    errors = {module: text for module, text in tried.items() if text not in absent}
+    return find_faults(installed(), errors, has_gpu(), torch.version.cuda)
 
 
 def describe() -> dict[str, str]:
@@ -46,6 +78,9 @@ def describe() -> dict[str, str]:
     facts = {'mmmambamixer': __version__, 'python': sys.version.split()[0]}
     facts |= {package: version_of(package) for package in PACKAGES}
     facts['torch'] += f' ({risk()})' if risk() else ''
+    for part in PARTS:
+        if try_import(part) not in (None, 'not installed'):
+            facts[part] = f'does not import: {try_import(part)}'
     facts['platform'] = f'{platform.system()} {platform.machine()}'
     facts['CPU capability'] = torch.backends.cpu.get_cpu_capability()
     facts['threads'] = str(torch.get_num_threads())
@@ -82,12 +117,15 @@ def main(arguments: list[str] | None = None) -> int:
     width = max(map(len, facts))
     for name, text in facts.items():
         print(f'{name:<{width}}  {text}')
+    faults = environment_faults()
+    for fault in faults:
+        print(f'\nFault: {fault}.')
     if not check_too:
-        return 0
+        return 1 if faults else 0
     from .check_ops import check
 
     print()
-    return 0 if check() else 1
+    return 0 if check() and not faults else 1
 
 
 if __name__ == '__main__':

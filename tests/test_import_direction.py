@@ -8,6 +8,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FRAMEWORKS = {'mmcv', 'mmdet', 'mmseg', 'mmpretrain'}
 ROOMS = {
+    'faults': set(),
     'undisturbed': set(),
     'layer_errors': set(),
     'messages': {'layer_errors'},
@@ -27,7 +28,7 @@ ROOMS = {
     },
     'patches': {'checkpoints', 'engine'},
     'compat': {'patches'},
-    'inference': {'engine', 'messages', 'preflight'},
+    'inference': {'engine', 'messages', 'preflight', 'wrappers'},
     'forecast': {
         *('datasets', 'engine', 'messages', 'preflight'),
         *('registry', 'undisturbed', 'wrappers'),

@@ -11,6 +11,17 @@ PIP=("$PY" -m pip --disable-pip-version-check)
 say() { echo "[setup] $*"; }
 fail() { echo "[setup] error: $*" >&2; exit 1; }
 
+# Installs with uv where it is there, which is faster, unless pip has settings that uv
+# would not read.
+install() {
+    local settings='index|find-links|constraint|cert|proxy'
+    if command -v uv >/dev/null && ! "${PIP[@]}" config list | grep -qE "$settings"; then
+        uv pip install --python "$PY" "$@"
+    else
+        "${PIP[@]}" install "$@"
+    fi
+}
+
 make_venv() {
     local python=${PYTHON:-python3}
     command -v "$python" >/dev/null || fail "no Python at '$python': set PYTHON=..."
@@ -41,7 +52,7 @@ install_torch() {
         link_installed_torch ;;
     '')
         say "2/5 torch and torchvision (1 to 10 minutes; the CUDA build is about 3 GB)"
-        "${PIP[@]}" install -r requirements/torch.txt -c constraints.txt \
+        install -r requirements/torch.txt -c constraints.txt \
             ${TORCH_INDEX_URL:+--index-url "$TORCH_INDEX_URL"} ;;
     *)
         fail "MMMAMBAMIXER_TORCH may be 'installed' or unset, got '$MMMAMBAMIXER_TORCH'" ;;
@@ -63,7 +74,7 @@ install_tested() {
     if "$PY" -m pip show -q opencv-python 2>/dev/null; then
         "${PIP[@]}" uninstall -q -y opencv-python opencv-python-headless
     fi
-    "${PIP[@]}" install --no-deps -r requirements/tested.txt
+    install --no-deps -r requirements/tested.txt
 }
 
 need_compiler() {
@@ -118,7 +129,7 @@ install_mmcv() {
     fi
     group_sources "$folder/mmcv/ops/csrc/pytorch"
     group_sources "$folder/mmcv/ops/csrc/pytorch/cpu"
-    MMCV_WITH_OPS=1 CFLAGS=$CFLAGS "${PIP[@]}" install --no-build-isolation --no-deps \
+    MMCV_WITH_OPS=1 CFLAGS=$CFLAGS install --no-build-isolation --no-deps \
         --no-cache-dir --force-reinstall "$folder"
     rm -rf "$folder"
     mmcv_works || fail "mmcv was built but does not load: $PY -c 'import mmcv.ops'"
@@ -131,13 +142,13 @@ install_package() {
         need_compiler mmmambamixer
         say '5/5 compiling mmmambamixer and its kernels (under a minute)'
     fi
-    "${PIP[@]}" install --no-build-isolation --no-deps -e .
+    install --no-build-isolation --no-deps -e .
     "$PY" -m mmmambamixer.env
 }
 
 install_docs() {
     say 'packages of the documentation site (seconds)'
-    "${PIP[@]}" install -q --no-deps -r requirements/docs.txt
+    install -q --no-deps -r requirements/docs.txt
 }
 
 case ${1:-} in
