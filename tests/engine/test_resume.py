@@ -5,6 +5,7 @@ import random
 from itertools import count
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from mmengine.hooks import Hook
@@ -216,6 +217,67 @@ def test_the_folder_of_the_data_may_be_another():
             return dict(info, img_path=info['img_path'].replace('/data', '/mnt/x'))
 
     assert facts.digest_of(Moved()) == facts.digest_of(Names())
+
+
+class Infos(Names):
+    """Samples that are told as they are given."""
+
+    def get_data_info(self, index: int) -> dict:
+        return self.names[index]
+
+
+@pytest.mark.parametrize('count', [3, 5000])
+@pytest.mark.parametrize(
+    'changed',
+    [
+        dict(img_path='/data/train/x.png'),
+        dict(seg_map_path='/data/train/x.png'),
+        dict(gt_label=1),
+        dict(gt_label=[0, 1]),
+        dict(instances=[dict(bbox=[0, 0, 1, 2], bbox_label=0)]),
+        dict(instances=[dict(bbox=[0, 0, 1, 1], bbox_label=1)]),
+        dict(instances=[]),
+    ],
+)
+def test_one_sample_of_many_is_seen(count, changed):
+    box = [dict(bbox=[0, 0, 1, 1], bbox_label=0)]
+    infos = [
+        dict(img_path=f'/data/train/{i}.png', gt_label=0, instances=box)
+        for i in range(count)
+    ]
+    before = facts.digest_of(Infos(infos))
+    for place in (0, count // 2 + 1, count - 1):
+        others = [*infos]
+        others[place] = {**infos[place], **changed}
+        assert facts.digest_of(Infos(others)) != before
+    assert facts.digest_of(Infos(map(dict, infos))) == before
+
+
+def test_files_of_another_size_are_seen(tmp_path):
+    for name in ('a.png', 'b.png'):
+        (tmp_path / name).write_bytes(b'1')
+    infos = Infos([dict(img_path=str(tmp_path / name)) for name in ('a.png', 'b.png')])
+    before = facts.digest_of(infos)
+    (tmp_path / 'b.png').write_bytes(b'12')
+    assert facts.digest_of(infos) != before
+
+
+@pytest.mark.parametrize('cell', [(0, 0), (30, 1), (49, 1)])
+def test_one_number_of_a_table_is_seen(cell):
+    from mmmambamixer.datasets import SeriesDataset, SeriesTable
+
+    dates = np.arange(60).astype('datetime64[h]').astype('datetime64[ns]')
+    values = np.random.default_rng(0).normal(size=(60, 2))
+
+    def digest() -> str:
+        table = SeriesTable(values.copy(), dates, ('a', 'b'))
+        sizes = dict(look_back=5, horizon=2, borders=(50, 55, 60), split='train')
+        return facts.digest_of(SeriesDataset(table=table, **sizes))
+
+    before = digest()
+    assert digest() == before
+    values[cell] += 0.1
+    assert digest() != before
 
 
 OPTIMIZERS = [

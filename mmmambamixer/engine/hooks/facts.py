@@ -1,8 +1,8 @@
 """What the position of a run refers to: its data, their order, how they are dealt."""
 
 import hashlib
+import os
 from collections.abc import Mapping
-from numbers import Number
 from pathlib import Path
 
 import numpy as np
@@ -21,13 +21,14 @@ DEALT = dict(
 """How samples are dealt out: whatever changes here, their order is the same."""
 DATA = dict(
     samples='the number of samples',
-    data='the list of samples, or its order,',
+    content='the data, or the order of the samples,',
     order='the sampler',
     seed='the seed of the sampler',
 )
 """What the order of the samples comes from."""
-LOOKED_AT = 1000
-"""Samples of a data set whose names are compared, evenly from the first to the last."""
+MOST_FILES = 20_000
+"""Samples of a data set whose files are asked for their size, evenly spread."""
+FILES = ('img_path', 'seg_map_path')
 
 
 def facts_of(loader: DataLoader) -> dict:
@@ -38,7 +39,7 @@ def facts_of(loader: DataLoader) -> dict:
         processes=get_world_size(),
         drop_last=bool(getattr(batches, 'drop_last', False)),
         samples=len(loader.dataset),
-        data=digest_of(loader.dataset),
+        content=digest_of(loader.dataset),
         order=f'{type(sampler).__name__}, shuffle {getattr(sampler, "shuffle", None)}, '
         f'{type(batches).__name__}',
         seed=getattr(sampler, 'seed', None),
@@ -46,24 +47,44 @@ def facts_of(loader: DataLoader) -> dict:
 
 
 def digest_of(dataset: Dataset) -> str:
-    """Return a digest of classes, and of names and labels of the samples, in order.
+    """Return a digest of a data set, in the order of its samples.
 
-    Folders above the data do not count: a run may go on on another machine.
+    It is of classes; of the names, labels and boxes of all samples; of the sizes of
+    the files of at most `MOST_FILES`; and of the rows of a table. What is in an image
+    does not count, nor do folders above the data: a run may go on on another machine.
     """
     meta = getattr(dataset, 'metainfo', None) or {}
     digest = hashlib.sha256()
     for key in ('classes', 'variates'):
         digest.update(f'{key} {[*map(str, meta.get(key) or ())]}'.encode())
     if hasattr(dataset, 'get_data_info'):
-        places = np.linspace(0, len(dataset) - 1, min(len(dataset), LOOKED_AT))
-        for place in places.round().astype(int):
-            info = dataset.get_data_info(int(place))
-            name = '/'.join(Path(str(info.get('img_path', ''))).parts[-2:])
-            label = info.get('gt_label')
-            digest.update(
-                f'{name} {label if isinstance(label, Number) else ""}'.encode()
-            )
+        count = len(dataset)
+        places = np.linspace(0, count - 1, min(count, MOST_FILES)).round()
+        sized = {*places.astype(int).tolist()}
+        for place in range(count):
+            digest.update(told(dataset.get_data_info(place), place in sized).encode())
+    elif hasattr(dataset, 'fit_rows'):
+        for rows in dataset.fit_rows().values():
+            digest.update(np.ascontiguousarray(rows).data)
     return digest.hexdigest()
+
+
+def told(info: Mapping, sized: bool) -> str:
+    """Return the files, labels and boxes of a sample as text.
+
+    Args:
+        info: Of the sample.
+        sized: Whether to tell the sizes of its files.
+    """
+    found = [info.get('gt_label')]
+    for key in FILES:
+        path = info.get(key)
+        found.append('/'.join(Path(str(path or '')).parts[-2:]))
+        if sized and path and os.path.isfile(path):
+            found.append(os.path.getsize(path))
+    for one in info.get('instances') or ():
+        found += [one.get('bbox_label'), one.get('bbox')]
+    return str(found)
 
 
 def changes(before: Mapping, now: Mapping) -> dict[str, str]:
@@ -72,7 +93,7 @@ def changes(before: Mapping, now: Mapping) -> dict[str, str]:
     for key, name in {**DEALT, **DATA}.items():
         old, new = before.get(key), now.get(key)
         if key in before and old != new:
-            both = '' if key == 'data' else f' ({old} -> {new})'
+            both = '' if key == 'content' else f' ({old} -> {new})'
             told[key] = f'{name} has changed{both}'
     return told
 
