@@ -90,6 +90,10 @@ has_nvcc() {
     command -v nvcc >/dev/null || [ -n "${CUDA_HOME:-}" ]
 }
 
+sees_gpu() {
+    "$PY" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'
+}
+
 mmcv_works() {
     "$PY" -c 'import mmcv, mmcv.ops; assert mmcv.__version__ == "2.1.0"' 2>/dev/null
 }
@@ -121,7 +125,7 @@ install_mmcv() {
     rm -rf "$folder"
     "${PIP[@]}" download -q --no-build-isolation --no-deps --no-binary mmcv -d "$folder" mmcv==2.1.0
     tar -xzf "$folder"/mmcv-2.1.0.tar.gz -C "$folder" --strip-components 1
-    if has_nvcc && "$PY" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then
+    if has_nvcc && { [ "${FORCE_CUDA:-}" = 1 ] || sees_gpu; }; then
         say '4/5 compiling mmcv 2.1.0 with ops for CPU and GPU (10 minutes and more)'
     else
         say '4/5 compiling mmcv 2.1.0 with ops for the CPU (1 to 2 minutes on 2 cores)'
