@@ -5,7 +5,15 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from .calendar import Calendar, calendar_of, most_frequent, tell_time
+from .calendar import (
+    DAY,
+    WEEK,
+    Calendar,
+    calendar_of,
+    most_frequent,
+    tell_time,
+    ticks,
+)
 from .dates import skipped
 from .table import SeriesTable
 
@@ -112,11 +120,11 @@ def tell_missing(before: SeriesTable, after: SeriesTable, rows: int) -> str | No
 
 def without_gaps(
     table: SeriesTable, gaps: str, source: str, hint: str = ''
-) -> tuple[SeriesTable, Calendar, str | None]:
-    """Return a table with a row at every date of its calendar, the calendar, a warning.
+) -> tuple[SeriesTable, str | None]:
+    """Return a table with a row at every date of its calendar, and a warning or None.
 
     Args:
-        table: Any.
+        table: Any; its calendar is found unless it is known.
         gaps: What to do where rows or values are missing: 'warn' and 'fill' insert rows
             of NaN, 'warn' with a message; 'raise' refuses.
         source: What the message calls the table.
@@ -127,10 +135,32 @@ def without_gaps(
             not be.
     """
     check_gaps(gaps)
-    calendar = require_calendar(table.dates, source, hint)
-    after = insert_missing(table, calendar, len(table))
-    told = tell_missing(table, after, len(after))
-    return after, calendar, judged(told, gaps, source)
+    calendar, told = table.calendar, None
+    if calendar is None:
+        calendar = require_calendar(table.dates, source, hint)
+        told = tell_week(calendar, table.dates, gaps, source)
+    after = replace(insert_missing(table, calendar, len(table)), calendar=calendar)
+    missing = judged(tell_missing(table, after, len(after)), gaps, source)
+    return after, '. '.join(filter(None, (missing, told))) or None
+
+
+def tell_week(calendar: Calendar, dates: NDArray, gaps: str, source: str) -> str | None:
+    """Return a warning where no row tells whether weekends have rows.
+
+    Raises:
+        ValueError: If `gaps` refuses that.
+    """
+    last = np.diff(ticks(dates[[0, -1]]) // WEEK) == 0 and ticks(dates[-1]) % WEEK
+    if getattr(calendar, 'period', 0) != DAY or not 0 < last < 5 * DAY:
+        return None
+    told = (
+        f'{source}: all rows are of one week, Monday to Friday, which leaves open '
+        'whether weekends have rows'
+    )
+    if gaps == 'raise':
+        raise ValueError(f'{told}: give rows of two weeks')
+    wanted = "that they have is assumed; rows of two weeks would tell, gaps='fill' says"
+    return None if gaps == 'fill' else f'{told}: {wanted} that this is meant'
 
 
 def judged(told: str | None, gaps: str, source: str) -> str | None:

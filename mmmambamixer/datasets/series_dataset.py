@@ -103,11 +103,8 @@ class SeriesDataset(Dataset):
         self.look_back, self.horizon, self.split = int(look_back), int(horizon), split
         self.features = features
         self.table, self.targets = chosen(table, features, target)
-        self.calendar = None
         if not (irregular or self.table.irregular):
-            self.table, self.calendar, told = without_gaps(
-                self.table, gaps, self.source, IRREGULAR
-            )
+            self.table, told = without_gaps(self.table, gaps, self.source, IRREGULAR)
             if told:
                 print_log(told, logger='current', level=logging.WARNING)
         self.first, self.end, train = self._rows(borders)
@@ -209,6 +206,7 @@ class SeriesDataset(Dataset):
     @property
     def metainfo(self) -> dict:
         """What a checkpoint needs to forecast another table, as plain data."""
+        calendar = self.table.calendar
         return dict(
             variates=list(self.table.variates),
             targets=list(self.targets),
@@ -218,7 +216,7 @@ class SeriesDataset(Dataset):
             step=seconds(self.table.step),
             features=self.features,
             clock=self.table.clock or '',
-            **({} if self.calendar is None else dict(calendar=self.calendar.state())),
+            **({} if calendar is None else dict(calendar=calendar.state())),
             **self._known_meta,
             **self._static_meta(),
         )

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..messages import did_you_mean, few
+from .calendar import Calendar
 from .dates import OWN, parsed_dates
 from .extras import load_pandas
 
@@ -33,6 +34,7 @@ class SeriesTable:
         variates: The m names, in the order of the table.
         irregular: Whether the rows are taken as they stand, by no calendar.
         clock: That the dates are taken by; None where they have no time zone.
+        calendar: That the dates lie on; None where it is not known yet.
     """
 
     values: NDArray
@@ -40,6 +42,7 @@ class SeriesTable:
     variates: tuple[str, ...]
     irregular: bool = False
     clock: str | None = None
+    calendar: Calendar | None = None
 
     def __repr__(self) -> str:  # a config that holds a table is written as Python
         return f'SeriesTable(rows={len(self)}, variates={len(self.variates)})'

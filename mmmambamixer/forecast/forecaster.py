@@ -126,7 +126,7 @@ class SeriesForecaster:
     def _read(self, frame) -> tuple[Layout, SeriesTable]:
         """Return the layout of a frame, and its table with a row at every date."""
         layout, table = read_layout(frame, self.settings['long'])
-        table, _, warning = without_gaps(table, self.settings['gaps'], 'the frame')
+        table, warning = without_gaps(table, self.settings['gaps'], 'the frame')
         if warning:
             warnings.warn(warning, stacklevel=4)
         return layout, table

@@ -87,6 +87,23 @@ def test_one_weekend_tells_business_days(first, rows):
         )
 
 
+@pytest.mark.parametrize('rows', [3, 4, 5])
+@pytest.mark.parametrize('first', [4, 5, 8])  # a Monday, a Tuesday, a Friday
+@pytest.mark.parametrize('hours', [(0,), (12,), HALF])
+def test_rows_of_one_week_leave_the_weekend_open(rows, first, hours):
+    days = pd.date_range(f'2021-01-0{first}', periods=rows)
+    dates = pd.DatetimeIndex([d + pd.Timedelta(hours=h) for d in days for h in hours])
+    part = table(np.ones((len(dates), 2)), dates)
+    _, told = without_gaps(part, 'warn', 'x')
+    assert without_gaps(part, 'fill', 'x')[1] is None
+    if days[-1].weekday() >= days[0].weekday() and days[-1].weekday() < 5:
+        assert 'leaves open whether weekends have rows' in told
+        with pytest.raises(ValueError, match='give rows of two weeks'):
+            without_gaps(part, 'raise', 'x')
+    else:
+        assert told is None
+
+
 def test_a_weekend_among_other_gaps_is_an_outage():
     hours = HOURS[: 12 * 24].to_numpy('datetime64[ns]')  # from a Friday on
     kept = np.delete(hours, slice(14, 80))
@@ -164,13 +181,13 @@ def test_missing_rows_are_inserted_and_told(seed):
     part = SeriesTable(
         np.delete(whole.values, gone, 0), np.delete(whole.dates, gone), whole.variates
     )
-    found, _, told = without_gaps(part, 'warn', 'x')
+    found, told = without_gaps(part, 'warn', 'x')
     np.testing.assert_array_equal(found.dates, whole.dates)
     assert [*np.flatnonzero(found.empty_rows())] == sorted(gone)
     kept = np.delete(found.values, gone, 0)
     np.testing.assert_array_equal(kept, part.values)
     assert f'{len(gone)} of 120 rows are missing, the first at ' in told
-    assert without_gaps(part, 'fill', 'x')[2] is None
+    assert without_gaps(part, 'fill', 'x')[1] is None
     with pytest.raises(ValueError, match=f'x: {len(gone)} of 120 rows .* gaps='):
         without_gaps(part, 'raise', 'x')
 
@@ -178,8 +195,8 @@ def test_missing_rows_are_inserted_and_told(seed):
 def test_series_that_end_are_told():
     values = np.ones((50, 2))
     values[40:, 1] = np.nan
-    *_, told = without_gaps(table(values), 'warn', 'x')
+    _, told = without_gaps(table(values), 'warn', 'x')
     assert "'b' has no value in 10 of 50 rows, the last one at 2021-01-02T15" in told
-    assert without_gaps(table(np.ones((50, 2))), 'raise', 'x')[2] is None
+    assert without_gaps(table(np.ones((50, 2))), 'raise', 'x')[1] is None
     with pytest.raises(ValueError, match="gaps must be one of 'warn', 'fill', 'raise'"):
         without_gaps(table(values), 'drop', 'x')

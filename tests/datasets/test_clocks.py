@@ -109,7 +109,7 @@ def test_days_are_days_with_and_without_a_zone(zone, other, tmp_path):
 def test_an_hour_that_the_clock_skips_is_not_missing(tmp_path):
     table = read_table(write(tmp_path / 'a.parquet', date=SERIES['nights'], a=1.0))
     assert table.clock == 'Europe/Berlin'
-    table, _, told = without_gaps(table, 'warn', 'x')
+    table, told = without_gaps(table, 'warn', 'x')
     assert told is None
     [row] = np.flatnonzero(table.empty_rows())
     assert str(table.dates[row]).startswith('2021-03-28T02')

@@ -218,6 +218,18 @@ def test_a_backtest_keeps_types():
     assert len(merged) == 4 * HORIZON
 
 
+def test_a_backtest_has_the_calendar_of_the_frame():
+    """Five days before its first origin tell nothing of weekends."""
+    dates = pd.bdate_range('2021-03-01', periods=8)
+    frame = make_frame()[:8].assign(date=dates)
+    sizes = dict(look_back=2, horizon=1, val_fraction=0.4)
+    forecaster = SeriesForecaster(**{**SMALL, **sizes, 'model': dict(d_model=4)})
+    forecasts, _ = forecaster.backtest(frame, windows=3)
+    assert list(forecasts['date']) == list(dates[5:])
+    with pytest.warns(UserWarning, match='of one week, Monday to Friday'):
+        forecaster.fit(frame[:5])
+
+
 def test_a_backtest_does_not_see_what_it_forecasts():
     frame = make_frame()
     changed = frame.copy()
