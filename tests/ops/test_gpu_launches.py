@@ -2,11 +2,13 @@
 
 Triton compiles a kernel anew for each combination of dtypes, aligned pointers, integers
 that are 1 or multiples of 16, and constants. Triton's interpreter accepts code that the
-compiler refuses.
+compiler refuses, and computes without harm where a GPU leaves the range of 32 bits.
 """
 
 import importlib
 import itertools
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,33 +30,84 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def failures(launches: list[Launch]) -> list[str]:
-    """Compile each launch for one of the GPUs in turn; return what does not compile."""
+def failures(launches: list[Launch], wide: set[str] = frozenset()) -> list[str]:
+    """Compile each launch for one of the GPUs in turn; return what goes wrong.
+
+    `wide` says where integers are that 32 bits do not always hold.
+    """
     found = []
     for launch, capability in zip(launches, itertools.cycle(CAPABILITIES)):
         try:
-            assert launch.compile(capability).asm['cubin']
+            code = launch.compile(capability).asm
+            assert code['cubin']
+            reason = computed_in_32_bits(launch, code['ttir'], wide)
         except Exception as error:  # of the front end, of a pass, of ptxas
-            reason = ' | '.join(str(error).split('\n')[:12])
-            found.append(
-                f'sm_{capability} {launch.specialisation}: '
-                f'{type(error).__name__}: {reason}'
-            )
+            reason = f'{type(error).__name__}: '
+            reason += ' | '.join(str(error).split('\n')[:12])
+        if reason:
+            found.append(f'sm_{capability} {launch.specialisation}: {reason}')
     return found
 
 
-def facts(launch: Launch) -> set[str]:
-    """Return the dtypes, constants and absent arguments of a launch, by place."""
+def computed_in_32_bits(launch: Launch, code: str, wide: set[str]) -> str:
+    """Return the first line of code (TTIR) that narrows one of `wide`, or nothing.
+
+    Triton passes an integer that fits 32 bits as one, and what is computed with it may
+    not fit. It must be widened first, or be a factor of a product of 64 bits.
+    """
+    head, body = re.search(r'tt\.func public @(.*)\n((?:.*\n)*)', code).groups()
+    names = re.findall(r'(%\w+): (!tt\.ptr<\w+>|i\d+)', head)
+    places = [p for p, kind in passed(launch) if kind is not None and kind != 1]
+    widened = 'arith.extsi', 'tt.elementwise_inline_asm "mul.wide.s32'
+    for (name, kind), place in zip(names, places, strict=True):
+        while alike(place) in wide and kind == 'i32' and name:
+            lines = re.findall(rf'.* = .*{name}\b.*', body)
+            name = None
+            for line in lines:
+                result, _, operation = line.strip().partition(' = ')
+                if operation.startswith('tt.splat'):
+                    name = result
+                elif not operation.startswith(widened):
+                    return line.strip()
+    return ''
+
+
+def passed(launch: Launch) -> Iterator[tuple[str, object]]:
+    """Yield what Triton knows of each argument, with its place."""
 
     def walk(kind, place):
         if isinstance(kind, tuple):
             for i, part in enumerate(kind):
                 yield from walk(part, f'{place}.{i}')
-        elif kind is None or str(kind).startswith('*'):
-            yield f'{place} {kind}'.removesuffix('/16')
+        else:
+            yield place, kind
 
-    _, arguments, *constants = launch.specialisation
-    return {*walk(arguments, ''), *constants}
+    return walk(launch.specialisation[1], '')
+
+
+def alike(place: str) -> str:
+    """Return the place within its tuple, if any: what tuples hold is alike."""
+    return place if place.count('.') < 2 else place.rpartition('.')[2]
+
+
+def beyond_32_bits(launches: list[Launch]) -> set[str]:
+    """Return where integers are that are passed with 64 bits somewhere."""
+    return {
+        alike(place)
+        for launch in launches
+        for place, kind in passed(launch)
+        if str(kind).startswith('i64')
+    }
+
+
+def facts(launch: Launch) -> set[str]:
+    """Return the dtypes, constants and absent arguments of a launch, by place."""
+    pointers = {
+        f'{place} {kind}'.removesuffix('/16')
+        for place, kind in passed(launch)
+        if kind is None or str(kind).startswith('*')
+    }
+    return {*pointers, *launch.specialisation[2:]}
 
 
 def details(launch: Launch) -> set[str]:
@@ -62,11 +115,26 @@ def details(launch: Launch) -> set[str]:
     return {f'{i} {x}' for i, x in enumerate(str(launch.specialisation).split(', '))}
 
 
+def pairs(launch: Launch) -> set[tuple[str, str]]:
+    """Return the pairs of `facts` that code may depend on together.
+
+    Loops over states (N) and scans (G) are unrolled, and long code takes its time: the
+    former do not depend on what arguments there are, the latter on nothing.
+    """
+
+    def apart(a, b):
+        return 'G' in (a[0], b[0]) or ('N' in (a[0], b[0]) and '.' in a[0] + b[0])
+
+    found = itertools.combinations(sorted(facts(launch)), 2)
+    return {pair for pair in found if not apart(*pair)}
+
+
 def covering(launches: list[Launch]) -> list[Launch]:
-    """Choose launches so that every pair of `facts`, and all `details`, occur."""
-    wanted = [
-        {*itertools.combinations(sorted(facts(x)), 2), *details(x)} for x in launches
-    ]
+    """Choose launches so that all `pairs` and `details` occur, short code first."""
+    launches = sorted(
+        launches, key=lambda x: x.constants.get('N', 1) * x.constants.get('G', 1)
+    )
+    wanted = [{*pairs(x), *details(x)} for x in launches]
     chosen, left = [], set().union(*wanted)
     while left:
         best = max(range(len(launches)), key=lambda i: len(wanted[i] & left))
@@ -101,15 +169,16 @@ def test_a_choice_of_what_is_launched_compiles():
     found = []
     for kernel, launches in launched(300).items():
         assert launches, f'no call launches {kernel.__name__} of {kernel.__module__}'
-        found += failures(covering(launches))
+        found += failures(covering(launches), beyond_32_bits(launches))
     assert not found, '\n'.join(found)
 
 
 @pytest.mark.slow
 def test_all_that_is_launched_compiles():
-    launches = [x for of_kernel in launched(None).values() for x in of_kernel]
-    found = failures(launches)
-    assert not found, f'{len(found)} of {len(launches)}:\n' + '\n'.join(found)
+    found = []
+    for launches in launched(None).values():
+        found += failures(launches, beyond_32_bits(launches))
+    assert not found, f'{len(found)}:\n' + '\n'.join(found)
 
 
 @triton.jit
@@ -135,6 +204,27 @@ def test_what_only_the_compiler_refuses_is_found():
     assert 'CompilationError' in failure and 'constexpr' in failure
 
 
+@triton.jit
+def _shifts_kernel(x, step, routes, WIDE: tl.constexpr):
+    lane = tl.arange(0, 32)
+    if WIDE:
+        lane = lane.to(tl.int64)
+        routes = tl.full((), 0, tl.int64) + routes
+    tl.store(x + lane * step, routes >> 36)
+
+
+def test_an_integer_that_triton_narrows_is_found():
+    x = torch.zeros(64, dtype=torch.int64)
+    with noted_launches() as launches:
+        for step, routes in ((3, 7), (3, 2**40), (2**33, 7)):
+            for widened in (False, True):
+                _shifts_kernel[(1,)](x, step, routes, WIDE=widened)
+    assert beyond_32_bits(launches) == {'.1', '.2'}
+    both, step, routes = failures(launches, {'.1', '.2'})
+    assert 'muli' in both and 'muli' in step and 'arith.shrsi %routes' in routes
+    assert not failures(launches)
+
+
 def test_the_choice_has_every_pair_of_facts_and_every_detail():
     kinds = [
         torch.zeros(64, dtype=x) for x in (torch.float32, torch.bfloat16, torch.half)
@@ -149,10 +239,7 @@ def test_the_choice_has_every_pair_of_facts_and_every_detail():
     chosen = covering(launches)
     assert 9 <= len(chosen) < 14 < len(launches) == 19
 
-    def pairs(some):
-        found = (itertools.combinations(sorted(facts(x)), 2) for x in some)
-        return set(itertools.chain.from_iterable(found))
-
-    assert pairs(chosen) == pairs(launches) and len(pairs(chosen)) == 21
+    found, there = (set().union(*map(pairs, x)) for x in (chosen, launches))
+    assert found == there and len(found) == 21
     unaligned = launches[-1].specialisation
     assert unaligned in {launch.specialisation for launch in chosen}
