@@ -12,6 +12,13 @@ def unwrapped(model: nn.Module) -> nn.Module:
     return model
 
 
+def merges_views(model: nn.Module) -> bool:
+    """Return whether a model merges several views of an image."""
+    while is_model_wrapper(model):
+        model = model.module
+    return isinstance(model, BaseTTAModel)
+
+
 def averaged_models(runner: Runner) -> list[nn.Module]:
     """Return the models in which hooks, as `EMAHook`, average the weights."""
     found = (getattr(hook, 'ema_model', None) for hook in runner.hooks)

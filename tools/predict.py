@@ -92,7 +92,8 @@ def predict_images(args: argparse.Namespace, config: Config) -> list[str]:
     """Write the predictions of images; return lines that say so."""
     from mmmambamixer.inference.images import find_images, result_names
     from mmmambamixer.inference.model import load_model, predictions
-    from mmmambamixer.inference.pipeline import ImagePipeline, test_dataset
+    from mmmambamixer.inference.pipeline import ImagePipeline
+    from mmmambamixer.inference.steps import test_dataset
 
     data = test_dataset(config)
     suffixes = (data.get('img_suffix'), *(data.get('extensions') or ()))

@@ -9,7 +9,7 @@ import os
 from copy import deepcopy
 
 import mmengine
-from mmengine.config import Config, ConfigDict
+from mmengine.config import Config
 from mmengine.registry import METRICS
 
 import mmmambamixer.patches  # noqa: F401  (safe checkpoints, `mmdet::` bases)
@@ -22,9 +22,11 @@ from mmmambamixer.engine.config import (
     run_parser,
 )
 from mmmambamixer.engine.launch import prepare
+from mmmambamixer.inference.steps import has_views, test_dataset
+from mmmambamixer.inference.views import check_merged, wrap
 from mmmambamixer.messages import one_sentence
+from mmmambamixer.preflight.config import check_sections
 from mmmambamixer.preflight.samples import UnusableSample
-from mmmambamixer.wrappers import unwrapped
 
 OUT_SUFFIXES = dict(
     pred=('.pkl', '.pickle'), metrics=('.json', '.yaml', '.yml', '.pkl', '.pickle')
@@ -102,27 +104,22 @@ def draw_predictions(config: Config, folder: str, interval: int, tta: bool) -> N
 
 def use_tta(config: Config) -> None:
     """Wrap the model for test-time augmentation and change the pipeline for it."""
-    scope = config.get('default_scope')
-    if scope == CLASSIFICATION:
-        config.setdefault('tta_model', dict(type='mmpretrain.AverageClsScoreTTA'))
-        config.setdefault('tta_pipeline', flip_pipeline(config))
-    elif scope == 'mmdet':
-        nms = dict(nms=dict(type='nms', iou_threshold=0.5), max_per_img=100)
-        config.setdefault('tta_model', dict(type='DetTTAModel', tta_cfg=nms))
-        keys = dict(meta_keys=(*META_KEYS, 'flip', 'flip_direction'))
-        config.setdefault('tta_pipeline', flip_pipeline(config, **keys))
-    if 'tta_model' not in config or 'tta_pipeline' not in config:
-        raise ValueError('--tta needs tta_model and tta_pipeline in the config')
-    config.model = ConfigDict(**config.tta_model, module=config.model)
-    dataset = config.test_dataloader.dataset
-    while 'dataset' in dataset:
-        dataset = dataset.dataset
-    dataset.pipeline = config.tta_pipeline
+    check_sections(config, ['model', 'test_dataloader'], '--tta')
+    scope, dataset = config.get('default_scope'), test_dataset(config)
+    if not has_views(config):
+        if scope == CLASSIFICATION:
+            config.setdefault('tta_pipeline', flip_pipeline(dataset.pipeline))
+        elif scope == 'mmdet':
+            keys = dict(meta_keys=(*META_KEYS, 'flip', 'flip_direction'))
+            config.setdefault('tta_pipeline', flip_pipeline(dataset.pipeline, **keys))
+        check_sections(config, ['tta_pipeline'], '--tta')
+        dataset.pipeline = config.tta_pipeline
+    wrap(config)
 
 
-def flip_pipeline(config: Config, **pack_options) -> list[dict]:
-    """Return the test pipeline, run on the image and on its mirror image."""
-    *load, pack = deepcopy(config.test_dataloader.dataset.pipeline)
+def flip_pipeline(pipeline: list[dict], **pack_options) -> list[dict]:
+    """Return a test pipeline, run on the image and on its mirror image."""
+    *load, pack = deepcopy(pipeline)
     pack.update(pack_options)
     flips = [dict(type='RandomFlip', prob=prob) for prob in (1.0, 0.0)]
     return [*load, dict(type='TestTimeAug', transforms=[flips, [pack]])]
@@ -134,22 +131,13 @@ def check_out(path: str | None, item: str) -> None:
         raise ValueError(f'--out for --out-item {item} ends in {kinds}, got {path}')
 
 
-def check_tta(runner) -> None:
-    if getattr(unwrapped(runner.model), 'with_mask', False):
-        raise ValueError(
-            "mmdet's test-time augmentation merges boxes only, and this model predicts "
-            'masks too: leave out --tta'
-        )
-
-
 def main() -> None:
     args = parse_args()
     with one_sentence():
         check_out(args.out, args.out_item)
         config = make_config(args)
         runner = prepare(config, 'test')
-        if args.tta:
-            check_tta(runner)
+        check_merged(runner.model)
     if args.out and args.out_item == 'pred':
         dump = dict(type=DUMPS.get(config.default_scope, 'DumpResults'))
         dump = METRICS.build(dict(dump, out_file_path=args.out))

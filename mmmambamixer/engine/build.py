@@ -10,6 +10,7 @@ from ..checkpoints.fit import check_state_dict, state_dict_of
 from ..checkpoints.load import load_local
 from ..preflight.config import check_sections
 from ..preflight.model import check_channels
+from ..wrappers import unwrapped
 
 
 def build_model(config: Config) -> nn.Module:
@@ -47,5 +48,5 @@ def load_weights(model: nn.Module, path: str) -> dict:
     else:  # brings no code, whatever the loaders of MMEngine are
         checkpoint = load_local(path, 'cpu')
     check_state_dict(model, checkpoint, path)
-    model.load_state_dict(state_dict_of(checkpoint, path))
+    unwrapped(model).load_state_dict(state_dict_of(checkpoint, path))
     return checkpoint.get('meta', {})

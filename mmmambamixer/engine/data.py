@@ -25,6 +25,7 @@ from ..preflight.samples import (
     channels_of,
     check_image,
     check_packed,
+    check_views,
     first_sample,
     inner_datasets,
     watch_samples,
@@ -74,6 +75,7 @@ def open_data(
     samples = {p: first_sample(loop.dataloader.dataset) for p, loop in loops.items()}
     for part, sample in samples.items():
         check_packed(sample, runner.cfg.get('default_scope'), part)
+        check_views(runner.model, sample, part)
         check_image(runner.model, channels_of(sample), f'{part}_dataloader')
     compare(runner, datasets, samples, trained_part(meta or {}, path), anew)
     if {'train', 'val'} <= {*loops}:

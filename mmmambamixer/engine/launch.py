@@ -23,6 +23,7 @@ from .data import open_data
 from .hooks.checkpoint import SafeCheckpointHook
 from .ranks import check_norms, join_ranks
 from .restart import resume_if_restarted
+from .tested_later import warn_of_test
 
 TOLD = dict(
     pytorch=('RANK', 'WORLD_SIZE', 'LOCAL_RANK'),
@@ -78,6 +79,7 @@ def prepare(config: Config, part: str, *, auto_resume: bool = False) -> Runner:
         meta, path = check_start(runner, otherwise=start)
         anew = not runner._resume
         open_data(runner, *parts, meta=meta, path=path, anew=anew)
+        warn_of_test(runner)
     else:
         path = config.load_from
         checkpoint = CheckpointLoader.load_checkpoint(path, map_location='cpu')

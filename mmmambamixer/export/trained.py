@@ -7,7 +7,8 @@ from torch import nn
 
 from ..engine.build import build_model, load_weights
 from ..forecast.trained import TrainedForecaster
-from ..inference.model import load_model, test_dataset
+from ..inference.model import load_model
+from ..inference.steps import test_dataset
 from ..preflight.series import FORECASTING
 from .networks import BATCH, HEIGHT, WIDTH, Entry, Network, network_of
 from .preprocessing import Half, Pictures, Prepared, Units, input_size, resize_of

@@ -1,6 +1,6 @@
 """A trained model, its classes, and its predictions for files."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -16,7 +16,9 @@ from ..engine.config import CLASSIFICATION
 from ..engine.device import check_device
 from ..preflight.agreement import warn_of_names
 from ..preflight.model import head_classes
-from .pipeline import ImagePipeline, test_dataset
+from .pipeline import ImagePipeline
+from .steps import has_views, test_dataset
+from .views import check_merged, wrap
 
 DISTINCT = 20
 """Colours of matplotlib's `tab20`; more classes share out a rainbow."""
@@ -33,7 +35,10 @@ def load_model(config: Config, path: str, device: str) -> nn.Module:
         ValueError: If the checkpoint does not fit, or there is no such device.
     """
     check_device(device)
+    if has_views(config):
+        wrap(config)
     model = build_model(config)
+    check_merged(model)
     meta = load_weights(model, path).get('dataset_meta') or {}
     warn_of_names(meta.get('classes'), dataset_meta(config).get('classes'), path)
     model.dataset_meta = name_classes(model, meta, dataset_meta(config), path)
@@ -117,9 +122,27 @@ def predictions(
     for start in range(0, len(images), size):
         indices = range(start, min(start + size, len(images)))
         with torch.no_grad():
-            batch = collate([pipeline(images[i], i) for i in indices])
-            samples = model.test_step(batch)
+            loaded = [pipeline(images[i], i) for i in indices]
+            if config.default_scope != 'mmdet':  # which pads
+                check_sizes([images[i] for i in indices], loaded)
+            samples = model.test_step(collate(loaded))
         for index, sample in zip(indices, samples, strict=True):
             yield images[index], sample.cpu()
             bar.update()
     print()
+
+
+def check_sizes(images: Sequence[Path], samples: Sequence[dict]) -> None:
+    """Raise ValueError if images of one batch have different sizes."""
+    shapes = []
+    for sample in samples:
+        views = sample['inputs']
+        views = views if isinstance(views, (list, tuple)) else [views]
+        shapes.append([tuple(view.shape[-2:]) for view in views])
+    for path, shape in zip(images, shapes, strict=True):
+        if shape != shapes[0]:
+            raise ValueError(
+                f'after the test pipeline {images[0]} has height and width '
+                f'{shapes[0][0]}, {path} {shape[0]}, and images of one batch must be '
+                'alike: take --batch-size 1, or a pipeline that resizes to one size'
+            )

@@ -1,6 +1,5 @@
 """Images as a config reads them: by its own pipeline, whatever their bands."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,9 +9,8 @@ from mmengine.dataset import Compose
 
 from ..messages import explain
 from .images import read_picture
+from .steps import first_view, test_dataset, without_annotations
 
-ANNOTATIONS = r'Load\w*Annotation'
-"""In the names of all steps that load annotations, stock or own ones."""
 STOCK = 'LoadImageFromFile'
 """Loader of MMCV, which reads blue, green, red."""
 
@@ -24,17 +22,22 @@ class ImagePipeline:
         config: Its first test dataset has the pipeline.
         size: Height and width of a plain resize that takes the place of everything
             between loading and packing, or None.
+        one_view: Whether to take one view, without flips, of test-time augmentation.
 
     Raises:
         ValueError: If there is no such pipeline, or the size is not positive.
     """
 
-    def __init__(self, config: Config, size: Sequence[int] | None = None) -> None:
-        steps = [
-            step
-            for step in test_dataset(config).pipeline
-            if not re.search(ANNOTATIONS, str(step['type']))
-        ]
+    def __init__(
+        self,
+        config: Config,
+        size: Sequence[int] | None = None,
+        *,
+        one_view: bool = False,
+    ) -> None:
+        steps = without_annotations(test_dataset(config).pipeline)
+        if one_view or size is not None:
+            steps = first_view(steps)
         if size is not None:
             height, width = size
             if min(size) < 1:
@@ -125,21 +128,3 @@ def run(step, sample: dict, path: Path) -> dict:
     if found is None:
         raise ValueError(f'{path}: {name}, a step of the test pipeline, leaves it out')
     return found
-
-
-def test_dataset(config: Config):
-    """Return the innermost test dataset of a config.
-
-    Raises:
-        ValueError: If there is none with a pipeline.
-    """
-    dataset = (config.get('test_dataloader') or {}).get('dataset') or {}
-    while 'pipeline' not in dataset:
-        inner = dataset.get('dataset') or (dataset.get('datasets') or [None])[0]
-        if inner is None:
-            raise ValueError(
-                'the config has no test_dataloader.dataset with a pipeline, which is '
-                'needed to read images'
-            )
-        dataset = inner
-    return dataset

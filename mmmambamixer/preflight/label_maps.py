@@ -11,7 +11,13 @@ from PIL import Image
 from torch.utils.data import Dataset
 
 from ..messages import explain
-from .samples import UnusableSample, alien_labels, file_fault, same_random_numbers
+from .samples import (
+    UnusableSample,
+    alien_labels,
+    file_fault,
+    same_random_numbers,
+    step_lists,
+)
 
 LOOKED_AT = 256
 """Label maps that are read before a training, drawn with a fixed seed."""
@@ -25,9 +31,12 @@ def loading_steps(dataset: Dataset) -> list[Callable]:
     """Return the steps of a pipeline that load label maps, and those before them.
 
     They end with the frameworks' `LoadAnnotations`, one that inherits from it, or one
-    that is named alike; there are none where nothing is loaded so.
+    that is named alike; there are none where nothing is loaded so. Of test-time
+    augmentation the first view is looked into.
     """
-    steps = list(getattr(getattr(dataset, 'pipeline', None), 'transforms', ()))
+    main, *views = step_lists(dataset)
+    steps = [step for step in main if not hasattr(step, 'subroutines')]
+    steps += views[0] if views else []
     for i, step in enumerate(steps):
         kinds = [kind.__name__ for kind in type(step).__mro__]
         if 'LoadAnnotations' in kinds or re.match('Load.*(Ann|Seg|Label)', kinds[0]):

@@ -13,7 +13,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from ..messages import explain, few
-from ..wrappers import unwrapped
+from ..wrappers import merges_views, unwrapped
 
 MARK = '\ufeff'
 """Byte order mark that some editors put before the first line of a text."""
@@ -59,10 +59,22 @@ def watch_samples(dataset: Dataset, ignored: Set[int] = frozenset()) -> None:
     for inner in inner_datasets(dataset):
         if hasattr(inner, 'prepare_data'):
             inner.prepare_data = partial(prepare, inner, ignored)
-        steps = getattr(getattr(inner, 'pipeline', None), 'transforms', [])
-        for i in reversed(range(len(steps))):
-            if type(steps[i]).__name__ == 'LoadAnnotations':
-                steps.insert(i + 1, check_sizes)
+        for steps in step_lists(inner):
+            for i in reversed(range(len(steps))):
+                if type(steps[i]).__name__ == 'LoadAnnotations':
+                    steps.insert(i + 1, check_sizes)
+
+
+def step_lists(dataset: Dataset) -> Iterator[list]:
+    """Yield the steps of a pipeline, then those of each view of test-time augmentation.
+
+    The lists are those of the pipeline itself.
+    """
+    steps = getattr(getattr(dataset, 'pipeline', None), 'transforms', [])
+    yield steps
+    for step in steps:
+        for view in getattr(step, 'subroutines', ()):
+            yield view.transforms
 
 
 def check_sizes(results: dict) -> dict:
@@ -149,6 +161,17 @@ def check_packed(sample, scope: str | None, part: str) -> None:
         )
 
 
+def check_views(model: nn.Module, sample, part: str) -> None:
+    """Raise ValueError if a model gets several views of an image and merges none."""
+    views = sample.get('inputs') if isinstance(sample, dict) else None
+    if isinstance(views, list) and not merges_views(model):
+        raise ValueError(
+            f'the pipeline of {part}_dataloader gives {len(views)} views of each image '
+            '(TestTimeAug), which the model does not merge: '
+            + ('test with --tta' if part == 'test' else 'augment in a test only')
+        )
+
+
 def check_image(model: nn.Module, channels: int | None, key: str) -> None:
     """Raise unless the first image has the channels that the model reads.
 
@@ -219,6 +242,7 @@ def check_labels(dataset: Dataset, ignored: Set[int], index: int, sample) -> Non
     """
     classes = getattr(dataset, 'metainfo', {}).get('classes')
     packed = sample.get('data_samples') if isinstance(sample, dict) else None
+    packed = packed[0] if isinstance(packed, list) else packed  # augmented for a test
     if not classes or packed is None:
         return
     label = getattr(packed, 'gt_label', None)  # of a classifier

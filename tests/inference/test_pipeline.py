@@ -14,7 +14,7 @@ pytest.importorskip('mmcv')
 
 import mmcv.transforms  # noqa: F401  (registers its loaders)
 
-from mmmambamixer.inference import pipeline as module
+from mmmambamixer.inference import steps as module
 from mmmambamixer.inference.images import find_images
 from mmmambamixer.inference.pipeline import ImagePipeline
 

@@ -182,3 +182,31 @@ def test_the_first_image_has_the_channels_of_the_model(configs, call):
     text = 'images of train_dataloader have 3 channels, but model.backbone.in_channels '
     with pytest.raises(SystemExit, match=text):
         call('train.py', configs['mmpretrain'], '--cfg-options', *options)
+
+
+SHIFTED = {
+    'classes': ('dataset.metainfo.classes=[odd,even]', "place 0 is 'even' in train_d"),
+    'labels': ('dataset.ann_file=shifted.txt', 'has the label 2, but there are 2 cl'),
+    'no file': ('dataset.ann_file=none.txt', 'no annotation file {data}/none.txt'),
+    'no folder': ('dataset.data_prefix=none', 'no data folder {data}/none'),
+    'a step': ('dataset.pipeline.1.type=Resiz', "did you mean 'Resize'?"),
+    'no batch': ('dataset.ann_file=empty.txt', 'test_dataloader'),
+}
+
+
+@pytest.mark.parametrize('kind', SHIFTED)
+def test_what_a_test_would_refuse_is_told_before_training(
+    kind, configs, own_data, call, capfd
+):
+    """The training itself goes on."""
+    lines = (own_data / 'labels.txt').read_text()
+    (own_data / 'shifted.txt').write_text(lines.replace(' 1', ' 2'))
+    (own_data / 'empty.txt').write_text('')
+    option, told = SHIFTED[kind]
+    options = [f'test_dataloader.dataset.data_root={own_data}']
+    options += [f'test_dataloader.{option}']
+    call('train.py', configs['mmpretrain'], '--cfg-options', *options)
+    said = ''.join(capfd.readouterr())
+    assert 'the training is not affected, a test would be: ' in said
+    assert told.format(data=own_data) in said
+    assert 'Epoch(val) [1]' in said

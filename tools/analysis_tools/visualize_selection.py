@@ -158,7 +158,7 @@ def main() -> None:
         config = load_config(args.config)
         check_device(args.device)
         model = load_model(config, args.checkpoint).to(args.device)
-        pipeline = ImagePipeline(config, args.size)
+        pipeline = ImagePipeline(config, args.size, one_view=True)
         inputs = [read_image(model, pipeline, path) for path in args.images]
         images = [image for image, _ in inputs]
         sizes = sorted({tuple(image.shape[1:]) for image in images})
