@@ -111,7 +111,11 @@ def tell_missing(before: SeriesTable, after: SeriesTable, rows: int) -> str | No
         line = f'{name!r} has no value in {gone.sum()} of {len(recent)} rows'
         if gone[-1] and not gone.all():
             last = recent[~gone][-1].astype('datetime64[s]')
-            line += f', the last one at {last}, before the table ends'
+            late = gone[::-1].argmin()
+            line += (
+                f', the last one at {last}, {late} rows before the table ends, after '
+                'which all forecasts start'
+            )
         told.append(line)
     if len(columns) > SHOWN:
         told.append(f'{len(columns) - SHOWN} more series have gaps')

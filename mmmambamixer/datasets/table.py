@@ -22,6 +22,7 @@ DATE = 'date'
 """Name of the time column of a wide table, wherever it stands."""
 IRREGULAR = '; `irregular=True` takes rows as they stand'
 """Hint for those that have this option."""
+LONG = "; a table with a row for each series and date is of layout='long'"
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +114,7 @@ def read_table(
         raise ValueError(f"layout is 'wide' or 'long', got {layout!r}")
     frame = read_frame(path)
     if layout == 'wide':
-        options = dict(irregular=irregular, hint=IRREGULAR)
+        options = dict(irregular=irregular, hint=IRREGULAR, long_hint=LONG)
         return from_frame(frame, source=str(path), **options)
     tell_unread(frame, (id, time, value), str(path))
     table = from_long(frame, id=id, time=time, value=value, source=str(path))
@@ -164,6 +165,7 @@ def from_frame(
     irregular: bool = False,
     source: str = 'the frame',
     hint: str = '',
+    long_hint: str = '',
     clock: str | None = OWN,
 ) -> SeriesTable:
     """Return the table of a wide data frame.
@@ -175,6 +177,7 @@ def from_frame(
         irregular: Take the rows as they stand, where a date comes twice.
         source: What the error messages call it.
         hint: What they add where a date comes twice.
+        long_hint: What they add where that may be because the frame is a long one.
         clock: To take the dates by, such as that of another table; see `parsed_dates`.
 
     Raises:
@@ -196,7 +199,7 @@ def from_frame(
         raise ValueError(f'{source}: a table has rows, got none')
     dates, kept, clock = parsed_dates(dates, source, clock)
     dates = dates[kept]
-    refuse_disorder(dates, irregular, source, hint)
+    refuse_disorder(dates, irregular, source, (hint, long_hint))
     values = [numbers(frame.iloc[:, column], source)[kept] for column in columns]
     names = [names[column] for column in columns]
     table = checked(np.stack(values, axis=1), dates, names, source)
@@ -325,21 +328,25 @@ def refuse_repeated(names: Sequence[str], source: str) -> None:
             raise ValueError(f'{source}: a column has a name, number {place + 1} none')
 
 
-def refuse_disorder(dates: NDArray, irregular: bool, source: str, hint: str) -> None:
+def refuse_disorder(
+    dates: NDArray, irregular: bool, source: str, hints: tuple[str, str]
+) -> None:
     """Refuse dates that go back, and dates that come twice unless `irregular`."""
     steps = np.diff(dates).astype(np.int64)
     if (steps < 0).any():
         row = int((steps < 0).argmax()) + 1
+        again = len(np.unique(dates)) < len(dates)
         raise ValueError(
             f'{source}: dates ascend, got {dates[row]} in row {row + 1} after '
-            f'{dates[row - 1]}: sort the rows by date'
+            f'{dates[row - 1]}: '
+            + (f'dates come again{hints[1]}' if again else 'sort the rows by date')
         )
     if (steps == 0).any() and not irregular:
         row = int((steps == 0).argmax()) + 1
         raise ValueError(
             f'{source}: a date has one row, got {dates[row]} in rows {row} and '
             f'{row + 1}: keep one of them, and where the clock is set back give the '
-            f'dates their time zone{hint}'
+            f'dates their time zone{"".join(hints)}'
         )
 
 

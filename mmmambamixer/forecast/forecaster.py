@@ -253,11 +253,17 @@ class SeriesForecaster:
         """Write weights and config into a folder.
 
         Raises:
-            ValueError: If nothing was trained.
+            ValueError: If nothing was trained, or the folder is a file.
         """
         self._require_trained()
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise ValueError(
+                f'{folder} must be a folder to save in, but it, or a folder above it, '
+                'is a file'
+            ) from error
         (folder / WEIGHTS).write_bytes(self._weights)
         self._config.dump(str(folder / CONFIG))
 

@@ -101,6 +101,10 @@ class Layout:
             ValueError: If two would be the same.
         """
         ends = [f'q{level:g}' for level in levels]
+        if len({*ends}) < len(ends):
+            raise ValueError(
+                f'quantiles must differ in their first six digits, got {few(levels)}'
+            )
         if self.long is None:
             found = [] if self.index else [self.date]
             for name in names:
@@ -209,7 +213,7 @@ def read_layout(
         columns = [frame[long['value']]]
     else:
         if guessed:
-            options.setdefault('hint', LONG_HINT)
+            options.setdefault('long_hint', LONG_HINT)
         table, place = from_frame(frame, **options), date_column(frame)
         index = place is None
         column = frame.index.to_series() if index else frame.iloc[:, place]

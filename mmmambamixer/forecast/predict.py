@@ -10,6 +10,8 @@ from .layout import LONG, read_layout
 from .plot import draw_forecast
 from .trained import TrainedForecaster, errors, sources_of
 
+LONG_HINT = '; a table with a row for each series and date is read by --layout long'
+
 
 def write(
     config: Config,
@@ -39,7 +41,7 @@ def write(
     """
     trained = TrainedForecaster.load(config, checkpoint, device)
     options = dict(irregular=trained.irregular, clock=trained.clock)
-    options.update(source=str(source), kind=layout)
+    options.update(source=str(source), kind=layout, long_hint=LONG_HINT)
     names = {**LONG, **trained.long}
     layout, table = read_layout(read_frame(source), names, **options)
     held = trained.horizon if hold_out else 0
