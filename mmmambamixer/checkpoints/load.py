@@ -7,10 +7,11 @@ from zipfile import BadZipFile, ZipFile, is_zipfile
 
 import torch
 from mmengine.logging import print_log
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 
 from .digests import check_digest
+from .meta import KEY, meta_from_text
 from .storage import is_complete
 from .trust import UNPICKLE, UnsafeTorch, reads_safely, risk, trusts_all
 
@@ -22,8 +23,9 @@ def load_local(filename: str, map_location=None) -> dict:
     """Load a checkpoint file that holds tensors and plain data only.
 
     Args:
-        filename: Path; `~` is expanded. `.safetensors` is read as weights alone, any
-            other as a file of `torch.save`.
+        filename: Path; `~` is expanded. `.safetensors` is read as weights, with `meta`
+            where `tools/convert_checkpoint.py` wrote it, any other as a file of
+            `torch.save`.
         map_location: As in `torch.load`; a function of it is not called for
             safetensors, whose tensors then lie on the CPU.
 
@@ -54,7 +56,7 @@ def load_local(filename: str, map_location=None) -> dict:
             'not those that were written'
         )
     if path.suffix == '.safetensors':
-        return dict(state_dict=read_safetensors(path, map_location))
+        return read_safetensors(path, map_location)
     checkpoint = unpickle(path, map_location)
     if not isinstance(checkpoint, dict):
         raise ValueError(
@@ -64,17 +66,28 @@ def load_local(filename: str, map_location=None) -> dict:
     return checkpoint
 
 
-def read_safetensors(path: Path, map_location=None) -> dict[str, torch.Tensor]:
-    """Return the tensors of a safetensors file, whose format cannot bring code.
+def read_safetensors(path: Path, map_location=None) -> dict:
+    """Return `state_dict` of a safetensors file, which cannot bring code, and `meta`.
 
     Raises:
         ValueError: If it is damaged or of another format.
     """
     device = map_location if isinstance(map_location, str | torch.device) else 'cpu'
     try:
-        return load_file(path, device=str(device))
+        state = load_file(path, device=str(device))
+        with safe_open(path, 'pt') as file:
+            text = (file.metadata() or {}).get(KEY)
     except SafetensorError as error:
         raise ValueError(f'{no_checkpoint(path)} ({_reason(error)})') from error
+    if text is None:
+        return dict(state_dict=state)
+    try:
+        return dict(meta=meta_from_text(text), state_dict=state)
+    except Exception as error:  # whatever else may stand there
+        raise ValueError(
+            f'{path} is not a readable checkpoint: its metadata {KEY} is not what '
+            f'tools/convert_checkpoint.py writes ({_reason(error)})'
+        ) from error
 
 
 def unpickle(path: Path, map_location=None) -> object:
