@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from mmengine.logging import print_log
 from mmengine.runner.checkpoint import CheckpointLoader
-from torch import nn
+from torch import Tensor, nn
 
 from mmmambamixer.checkpoints.compare import (
     MISSING,
@@ -49,10 +49,7 @@ def pretrained_settings(init_cfg: dict | list | None) -> dict | None:
 
 
 def check_pretrained(model: nn.Module, settings: Mapping) -> None:
-    """Raise unless a checkpoint has all tensors of a model, and no others.
-
-    Output norms (`norm0`, ...) may be missing or too many. So may be what a warm start
-    of `tools/convert_vmamba.py` says it leaves out, in its `meta['initial']`.
+    """Raise unless a checkpoint fits a model, as `fitting_weights` says.
 
     Args:
         model: The backbone.
@@ -60,12 +57,32 @@ def check_pretrained(model: nn.Module, settings: Mapping) -> None:
             more than the backbone, `prefix`.
 
     Raises:
+        ValueError: If the checkpoint does not fit.
+    """
+    name = settings['checkpoint']
+    checkpoint = CheckpointLoader.load_checkpoint(name, map_location='cpu')
+    fitting_weights(model, checkpoint, name, settings.get('prefix') or '')
+
+
+def fitting_weights(
+    model: nn.Module, checkpoint: Mapping, name: str, prefix: str
+) -> dict[str, Tensor]:
+    """Return the tensors of a checkpoint for a backbone: all of them, and no others.
+
+    Output norms (`norm0`, ...) may be missing or too many. So may be what a warm start
+    of `tools/convert_vmamba.py` says it leaves out, in its `meta['initial']`.
+
+    Args:
+        model: The backbone.
+        checkpoint: What was loaded.
+        name: Its name in the message.
+        prefix: What stands before the backbone's names in it.
+
+    Raises:
         ValueError: If the checkpoint does not fit; the message counts what is missing,
             unexpected or of another shape, and a table has the first ones.
     """
-    name, prefix = settings['checkpoint'], settings.get('prefix') or ''
     prefix = prefix if prefix.endswith('.') or not prefix else f'{prefix}.'
-    checkpoint = CheckpointLoader.load_checkpoint(name, map_location='cpu')
     loaded = weights_of(checkpoint, name)
     given = {
         key.removeprefix(prefix): value
@@ -89,6 +106,7 @@ def check_pretrained(model: nn.Module, settings: Mapping) -> None:
     if allowed:
         told = first([fault.name for fault in allowed])
         print_log(f'{name}: {len(allowed)} tensors differ as allowed ({told})')
+    return given
 
 
 def _hint(loaded: Mapping, prefix: str, given: Mapping) -> str:
