@@ -1,6 +1,6 @@
 """Runs the checks of the GPU kernels: on the GPU, or else in Triton's interpreter.
 
-Each file of `gpu/` runs in a process of its own: Triton reads TRITON_INTERPRET once,
+The files of `gpu/` run in a process of their own: Triton reads TRITON_INTERPRET once,
 when it is first imported, and other tests (torchvision already) import it too. To run
 one by hand: `TRITON_INTERPRET=1 pytest tests/ops/gpu/check_selective_scan.py`.
 """
@@ -10,19 +10,25 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 import torch
 
 CHECKS = sorted((Path(__file__).parent / 'gpu').glob('check_*.py'))
 
 
-@pytest.mark.parametrize('path', CHECKS, ids=lambda path: path.stem)
-def test_gpu_kernels(path):
+def test_gpu_kernels():
     environment = dict(os.environ)
     if not torch.cuda.is_available():
         environment |= dict(TRITON_INTERPRET='1', OMP_NUM_THREADS='1')
     run = subprocess.run(
-        [sys.executable, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', str(path)],
+        [
+            sys.executable,
+            '-m',
+            'pytest',
+            '-q',
+            '-p',
+            'no:cacheprovider',
+            *map(str, CHECKS),
+        ],
         env=environment,
         capture_output=True,
         text=True,

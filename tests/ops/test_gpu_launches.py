@@ -118,12 +118,13 @@ def details(launch: Launch) -> set[str]:
 def pairs(launch: Launch) -> set[tuple[str, str]]:
     """Return the pairs of `facts` that code may depend on together.
 
-    Loops over states (N) and scans (G) are unrolled, and long code takes its time: the
-    former do not depend on what arguments there are, the latter on nothing.
+    Loops over states (N, TURNS), taps (T) and scans (G) are unrolled, and long code
+    takes its time: they do not depend on what arguments there are, G on nothing else.
     """
 
     def apart(a, b):
-        return 'G' in (a[0], b[0]) or ('N' in (a[0], b[0]) and '.' in a[0] + b[0])
+        first = a[0] + b[0]
+        return 'G' in first or ('.' in first and ('N' in first or 'T' in first))
 
     found = itertools.combinations(sorted(facts(launch)), 2)
     return {pair for pair in found if not apart(*pair)}

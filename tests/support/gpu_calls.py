@@ -35,7 +35,7 @@ LAYOUTS: dict[str, Callable[[Tensor], Tensor]] = {
     'spread': lambda x: _within(x.repeat_interleave(2, -1))[..., ::2],
     'far apart': lambda x: _far_apart(x) if x.dim() > 2 else x,
 }
-STATES = 1, 3, 8
+STATES = 1, 3, 4, 8
 AXES = {
     'selective_scan': dict(
         dtypes=DTYPES,

@@ -78,12 +78,13 @@ def test_routes(compare, route, height, width):
     'routes', [(Route.COLUMNS_BACKWARD, Route.ROWS), CROSS, (Route.ROWS,) * 3]
 )
 def test_scans(compare, routes, shared):
-    compare(make_inputs(2, len(routes), 6, 3, shared=shared), routes, 2, 3)
+    compare(make_inputs(1, len(routes), 6, 3, shared=shared), routes, 2, 3)
 
 
-@pytest.mark.parametrize(('height', 'width'), [(4, 8), (11, 3)])
+@pytest.mark.parametrize(('height', 'width'), [(2, 4), (3, 3)])
 def test_maps_of_more_than_one_chunk(compare, height, width):
-    compare(make_inputs(1, 2, height * width, 1), CROSS[1:3], height, width)
+    inputs = make_inputs(1, 2, height * width, 1)
+    compare(inputs, CROSS[1:3], height, width, interval=4)
 
 
 @pytest.mark.parametrize('routes', [CROSS[:2], CROSS[2:]])
@@ -125,13 +126,13 @@ def test_empty(compare, b, height, width):
 
 
 def test_repeats_bit_for_bit_in_any_order(compare, reverse_programs):
-    inputs = make_inputs(1, 2, 6, 33)
+    inputs = make_inputs(1, 2, 2, 33)
     runs = []
     for i in range(2):
         torch.manual_seed(1)
         if i:
             reverse_programs()
-        runs.append(compare(inputs, CROSS[:2], 2, 3))
+        runs.append(compare(inputs, CROSS[:2], 2, 1))
     assert all(torch.equal(a, b) for a, b in zip(*runs, strict=True))
 
 
