@@ -120,9 +120,8 @@ def test_the_tool_of_mmpretrain_takes_the_output_norm_by_itself(model, image):
 
 def test_pytorch_grad_cam_agrees(model, image):
     cam = pytest.importorskip('pytorch_grad_cam')
-    from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
-
-    targets = [ClassifierOutputTarget(CLASS)]
+    targets = pytest.importorskip('pytorch_grad_cam.utils.model_targets')
+    targets = [targets.ClassifierOutputTarget(CLASS)]
     found = cam.GradCAM(model, [model.backbone.norm1])(image, targets)
     wanted = weighted_map(model, image).detach()
     wanted = interpolate(wanted[None], image.shape[2:], mode='bilinear')[0]
