@@ -1,8 +1,8 @@
 """Classes or label maps of images, by a file that tools/export.py wrote.
 
-    python onnx_predict.py MODEL.onnx IMAGE ... --out DIR
+    python onnx_predict.py MODEL.onnx IMAGE ... --out DIR    # DIR gets pictures
 
-Needs numpy, Pillow and onnxruntime. DIR gets the answers as pictures.
+Needs numpy, Pillow and onnxruntime.
 """
 
 import argparse
@@ -37,19 +37,19 @@ args = parser.parse_args()
 session = ort.InferenceSession(args.model, providers=['CPUExecutionProvider'])
 meta = session.get_modelmeta().custom_metadata_map
 meta = {k: json.loads(v) if v[0] in '[{' else v for k, v in meta.items()}
-if meta.get('task') not in ('classification', 'segmentation'):
+answer = dict(classification='scores', segmentation='labels').get(meta.get('task'))
+if answer is None:
     raise SystemExit(f'error: {args.model} neither classifies nor segments images')
-entry = session.get_inputs()[0]
+axes = session.get_inputs()[0].shape
 args.out.mkdir(parents=True, exist_ok=True)
 for path in args.images:
     picture = Image.open(path).convert('RGB')
-    result = session.run(None, {entry.name: prepare(picture, entry.shape, meta)})[-1][0]
+    result = session.run([answer], dict(image=prepare(picture, axes, meta)))[0][0]
     out = args.out / f'{path.parent.name}_{path.stem}.png'
     if meta['task'] == 'classification':
         text = f'{meta["classes"][result.argmax()]}  {result.max():.3f}'
-        picture = picture.resize((256, 256))
-        ImageDraw.Draw(picture).text((4, 4), text, fill='red')
-        picture.save(out)
+        ImageDraw.Draw(large := picture.resize((256, 256))).text((4, 4), text, 'red')
+        large.save(out)
     else:
         labels = Image.fromarray(result.astype(np.uint8))
         labels.putpalette(np.uint8(meta['palette']).tobytes())

@@ -23,7 +23,7 @@ ROOMS = {
     'timm': {'models'},
     'analysis': {'models', 'ops'},
     'check_ops': {'models', 'ops'},
-    'preflight': {'checkpoints', 'messages', 'wrappers'},
+    'preflight': {'checkpoints', 'layer_errors', 'messages', 'wrappers'},
     'engine': {
         *('checkpoints', 'layer_errors', 'messages', 'preflight'),
         *('registry', 'wrappers'),

@@ -4,7 +4,8 @@
     python tools/export.py CONFIG CHECKPOINT OUT.onnx --dynamic --with-preprocessing
 
 Classifiers give `scores`, segmenters `logits` and `labels`, dense detectors (RetinaNet)
-what their head says, other detectors the maps of backbone and neck, TSM2 `forecast`.
+what their head says, other detectors the maps of backbone and neck, TSM2 `forecast`;
+with `--with-selection` also where the token mixers select.
 The file holds the names of the classes, mean and std, input size and a digest of the
 config as metadata. File and network are run side by side; if they differ, no file is
 left and the status is 1. See docs/export.md.
@@ -53,6 +54,12 @@ def parse_args() -> argparse.Namespace:
         'own units: resize and normalisation are inside',
     )
     parser.add_argument(
+        '--with-selection',
+        action='store_true',
+        help='also give delta of each token mixer, the mean over its features, as '
+        'delta_STAGE_NUMBER (batch, scans, height, width)',
+    )
+    parser.add_argument(
         '--openvino',
         action='store_true',
         help="scans as OpenVINO's reader needs them; slower in onnxruntime",
@@ -70,6 +77,7 @@ def main() -> None:
         fp16=args.fp16,
         prepared=args.with_preprocessing,
         openvino=args.openvino,
+        selection=args.with_selection,
     )
     with one_sentence():
         config = load_config(args.config, args.cfg_options)

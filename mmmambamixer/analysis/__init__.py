@@ -7,6 +7,7 @@ from .selection import (
     mixer_names,
     record_selections,
     step_sizes,
+    watch_selections,
 )
 
 __all__ = [
@@ -18,4 +19,5 @@ __all__ = [
     'shares_by_side',
     'side_holding',
     'step_sizes',
+    'watch_selections',
 ]

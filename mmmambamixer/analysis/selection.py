@@ -4,7 +4,7 @@ Axis letters: b batch, g scans, h w map, l = h w tokens, e features inside a mix
 r rank of delta.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -73,6 +73,21 @@ def record_selections(backbone: ViM2, image: Tensor) -> list[Selection]:
     Returns:
         One for each token and channel mixer, in the order of execution.
     """
+    with evaluating(backbone), watch_selections(backbone) as found:
+        backbone(image)
+    return found
+
+
+@contextmanager
+def watch_selections(
+    backbone: ViM2, kinds: Collection[str] = ('token', 'channel')
+) -> Iterator[list[Selection]]:
+    """Give a list that grows by the selection of each mixer that runs.
+
+    Args:
+        backbone: Its hooks are removed at the end.
+        kinds: Of the mixers that are watched.
+    """
     found, handles = [], []
 
     def watch(stage: int, kind: str, number: int, s6: S6) -> None:
@@ -89,15 +104,13 @@ def record_selections(backbone: ViM2, image: Tensor) -> list[Selection]:
     for i, stage in enumerate(backbone.stages):
         names = mixer_names(stage)
         for (kind, number), unit in zip(names, stage.mixers, strict=True):
-            if kind != 'MLP':
+            if kind in kinds:
                 watch(i, kind, number, unit.mixer.s6)
     try:
-        with evaluating(backbone):
-            backbone(image)
+        yield found
     finally:
         for handle in handles:
             handle.remove()
-    return found
 
 
 def step_sizes(s6: S6, u: Tensor, *, height: int, width: int) -> Tensor:
@@ -125,7 +138,11 @@ def mixer_names(stage: Stage) -> list[tuple[str, int]]:
 
     The kinds are 'token', 'channel' and 'MLP'.
     """
-    kinds = [KINDS[type(unit.mixer)] for unit in stage.mixers]
+    # not by type(): while torch traces a module, its class is one below its own
+    kinds = [
+        next(kind for mixer, kind in KINDS.items() if isinstance(unit.mixer, mixer))
+        for unit in stage.mixers
+    ]
     return [(kind, kinds[: j + 1].count(kind)) for j, kind in enumerate(kinds)]
 
 

@@ -30,6 +30,7 @@ class Options:
         fp16: Compute in 16 bits.
         prepared: Take pictures, or series in their own units.
         openvino: Write scans as OpenVINO's reader needs them.
+        selection: Give delta of each token mixer too.
     """
 
     shape: tuple[int, int] | None = None
@@ -38,6 +39,7 @@ class Options:
     fp16: bool = False
     prepared: bool = False
     openvino: bool = False
+    selection: bool = False
 
 
 def export(config: Config, checkpoint: str, out: Path, options: Options) -> list[str]:
@@ -54,7 +56,9 @@ def export(config: Config, checkpoint: str, out: Path, options: Options) -> list
         raise ValueError(f'the file to write must end in .onnx, got {out}')
     if not out.parent.is_dir():
         raise FileNotFoundError(f'there is no folder {out.parent} for {out.name}')
-    network = load_network(config, checkpoint, prepared=options.prepared)
+    network = load_network(
+        config, checkpoint, prepared=options.prepared, selection=options.selection
+    )
     shape = _shape(network, options)
     open_axes = OPEN if options.dynamic else frozenset()
     draft = out.with_name(f'{out.stem}.draft{os.getpid()}.onnx')

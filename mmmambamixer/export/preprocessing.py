@@ -8,10 +8,10 @@ from copy import deepcopy
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..messages import few
+from .resample import resample
 
 IGNORED = ('LoadImageFromFile', 'LoadAnnotations', 'PackInputs')
 """Steps of a test pipeline that change no pixel."""
@@ -75,13 +75,7 @@ class Pictures(nn.Module):
             side = torch.sym_min(h, w) * kept // edge
             top, left = (h - side) // 2, (w - side) // 2
             x = x[:, :, top : top + side, left : left + side]
-        x = F.interpolate(
-            x,
-            size=resize.size,
-            mode=resize.mode,
-            align_corners=False,
-            antialias=resize.antialias,
-        )
+        x = resample(x, resize.size, mode=resize.mode, antialias=resize.antialias)
         # Not rounded to 8 bits: where two values tie, runtimes round differently.
         return x.clamp(0, 255)
 

@@ -12,24 +12,33 @@ from ..inference.steps import test_dataset
 from ..preflight.series import FORECASTING
 from .networks import BATCH, HEIGHT, WIDTH, Entry, Network, network_of
 from .preprocessing import Half, Pictures, Prepared, Units, input_size, resize_of
+from .selection import with_selection
 
 USUAL = (224, 224)
 """Input size where the config names none."""
 
 
-def load_network(config: Config, checkpoint: str, *, prepared: bool) -> Network:
+def load_network(
+    config: Config, checkpoint: str, *, prepared: bool, selection: bool = False
+) -> Network:
     """Return the network of a config with the weights of a checkpoint, in eval mode.
 
     Args:
         config: Of a classifier, segmenter, detector, backbone or forecaster.
         checkpoint: Path; it must fit exactly.
         prepared: Whether the network takes pictures, or series in their own units.
+        selection: Whether it also gives delta of each token mixer.
 
     Raises:
         ValueError: If the model, or its preprocessing, cannot be exported, or the
             checkpoint does not fit.
     """
     if config.get('default_scope') == FORECASTING:
+        if selection:
+            raise ValueError(
+                '--with-selection is for images, and this config is of a forecaster: '
+                'leave the option out'
+            )
         return _forecaster(config, checkpoint, prepared)
     if 'backbone' in config.model:
         model = load_model(config, checkpoint, 'cpu')
@@ -38,6 +47,8 @@ def load_network(config: Config, checkpoint: str, *, prepared: bool) -> Network:
         load_weights(model, checkpoint)
     network = network_of(model.eval())
     network.facts |= getattr(model, 'dataset_meta', {})
+    if selection:
+        network = with_selection(network, model)
     return _images(network, model, config, prepared)
 
 

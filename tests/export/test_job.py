@@ -9,16 +9,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from mmengine.config import Config
 from PIL import Image
 
 import mmmambamixer.patches  # noqa: F401
 from mmmambamixer import TSM2
+from mmmambamixer.analysis import record_selections
 from mmmambamixer.export import job, onnx_file
 from mmmambamixer.export.check import Limits
 from mmmambamixer.export.job import Options, export
 from mmmambamixer.export.networks import network_of
 from mmmambamixer.export.preprocessing import Pictures, Resize, input_size, resize_of
+from mmmambamixer.export.resample import resample
+from mmmambamixer.export.trained import load_network
+from mmmambamixer.ops import CROSS
 
 EXAMPLE = Path(__file__).parents[2] / 'examples' / 'onnx_predict.py'
 PIPELINE = [
@@ -75,7 +80,7 @@ def exported(classifier, tmp_path_factory):
     for package in onnx_file.NEEDED:
         pytest.importorskip(package)
     out = tmp_path_factory.mktemp('exported') / 'x.onnx'
-    options = Options(dynamic=True, prepared=True)
+    options = Options(dynamic=True, prepared=True, selection=True)
     return out, export(classifier[0].copy(), classifier[1], out, options)
 
 
@@ -101,9 +106,20 @@ def test_a_classifier_that_takes_pictures(classifier, exported):
     bgr = torch.from_numpy(picture[..., ::-1].copy()).permute(2, 0, 1)
     data = model.data_preprocessor(dict(inputs=bgr[None]))
     with torch.no_grad():
-        truth = model(data['inputs'], mode='tensor').softmax(-1)
-    [scores] = session.run(None, dict(image=picture[None]))
-    np.testing.assert_allclose(scores, truth.numpy(), rtol=1e-5)
+        truth = [
+            model(data['inputs'], mode='tensor').softmax(-1),
+            *(s.delta for s in record_selections(model.backbone, data['inputs'])[:2]),
+        ]
+    assert json.loads(facts['selection']) == {
+        name: [route.name.lower() for route in CROSS]
+        for name in ('delta_1_1', 'delta_1_2')
+    }
+    outputs = session.run(
+        ['scores', 'delta_1_1', 'delta_1_2'], dict(image=picture[None])
+    )
+    assert outputs[1].shape == (1, 4, 4, 6)
+    for output, expected in zip(outputs, truth, strict=True):
+        np.testing.assert_allclose(output, expected.numpy(), rtol=1e-5)
 
 
 def test_the_example_predicts_without_the_package(
@@ -129,8 +145,8 @@ def test_a_file_that_differs_is_not_left(classifier, exported, tmp_path, monkeyp
 
     monkeypatch.setattr(job, 'write_onnx', copy)
     monkeypatch.setattr(job, 'FLOAT32', Limits(values=1e-12, labels=0))
-    options = Options(dynamic=True, prepared=True)
-    with pytest.raises(RuntimeError, match=r"in 'scores' at .*nothing was written"):
+    options = Options(dynamic=True, prepared=True, selection=True)
+    with pytest.raises(RuntimeError, match=r"in '\w+' at .*nothing was written"):
         export(classifier[0].copy(), classifier[1], tmp_path / 'y.onnx', options)
     assert list(tmp_path.iterdir()) == []
 
@@ -162,6 +178,22 @@ def test_a_forecaster_takes_no_size_of_images():
     model = TSM2(look_back=24, horizon=6, variates=3, patch_len=6, stride=6)
     with pytest.raises(ValueError, match='reads 24 rows of 3 variates: leave it out'):
         job._shape(network_of(model), Options(shape=(32, 32)))
+
+
+@pytest.mark.parametrize('mode', ['bilinear', 'bicubic'])
+@pytest.mark.parametrize('antialias', [False, True])
+def test_resizing_by_products_is_that_of_torch(mode, antialias):
+    for height, width in ((37, 53), (8, 200), (1, 2)):
+        x = torch.randint(256, (1, 3, height, width)).float()
+        expected = F.interpolate(x, (24, 32), mode=mode, antialias=antialias)
+        found = resample(x, (24, 32), mode=mode, antialias=antialias)
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-3)
+
+
+def test_a_forecaster_has_no_selection_of_images():
+    config = Config(dict(default_scope='mmmambamixer'))
+    with pytest.raises(ValueError, match=r'with-selection is for images.*leave'):
+        load_network(config, 'none.pth', prepared=False, selection=True)
 
 
 def test_a_pipeline_that_does_not_fit_into_a_file_is_named():

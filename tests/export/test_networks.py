@@ -21,6 +21,7 @@ from mmmambamixer.export.check import (  # noqa: E402
 from mmmambamixer.export.job import OPEN  # noqa: E402
 from mmmambamixer.export.networks import GridPool, network_of  # noqa: E402
 from mmmambamixer.export.onnx_file import write_onnx  # noqa: E402
+from mmmambamixer.export.selection import with_selection  # noqa: E402
 from mmmambamixer.export.trained import halved  # noqa: E402
 
 EXAMPLE = dict(batch=2, height=40, width=56)
@@ -76,6 +77,16 @@ def test_a_backbone_at_sizes_that_it_was_not_exported_with(tmp_path):
     assert open_session(path).get_modelmeta().custom_metadata_map == dict(colour='blue')
 
 
+def test_delta_beside_the_maps_in_half_precision_too(tmp_path):
+    model, path = small_vim2(out_indices=(1,)), tmp_path / 'x.onnx'
+    network = with_selection(network_of(model), model)
+    assert network.outputs == ('map0', 'delta_1_1', 'delta_1_2', 'delta_2_1')
+    for one, limits in ((network, FLOAT32), (halved(network), FLOAT16)):
+        write(one, path)
+        for difference in differences(network, path, RUNS[:2], limits):
+            assert difference.excess <= 1, str(difference)
+
+
 def test_half_precision_is_half_the_weights_and_close(tmp_path):
     network, path = network_of(small_vim2(out_indices=(1,))), tmp_path / 'x.onnx'
     write(halved(network), path)
@@ -109,3 +120,6 @@ def test_adaptive_pooling_as_products_is_that_of_torch():
 def test_what_is_none_of_ours_is_refused_by_name():
     with pytest.raises(ValueError, match='a ReLU cannot be exported: expected a class'):
         network_of(nn.ReLU())
+    swin = nn.Conv2d(3, 8, 4)
+    with pytest.raises(ValueError, match='token mixers, and this Conv2d has none: lea'):
+        with_selection(network_of(swin), swin)
