@@ -1,4 +1,4 @@
-"""mmpretrain's get_model, feature extractor and class activation maps on ViM2."""
+"""mmpretrain's feature extractor and class activation maps on ViM2."""
 
 import importlib.util
 from argparse import Namespace
@@ -9,7 +9,6 @@ import pytest
 import torch
 from torch.nn.functional import interpolate
 
-import mmmambamixer
 from mmmambamixer.models.layers import channels_first
 
 mmpretrain = pytest.importorskip('mmpretrain')
@@ -29,20 +28,6 @@ def model():
 def image():
     torch.manual_seed(1)
     return torch.randn(1, 3, 32, 48)
-
-
-def test_models_by_config_and_by_name():
-    from mmpretrain.apis import ModelHub
-
-    folder = Path(mmmambamixer.__file__).parent / '.mim'
-    if not folder.is_dir():
-        pytest.skip('not installed')
-    ModelHub.register_model_index(folder / 'model-index.yml', config_prefix=folder)
-    name = 'vim2-tiny_8xb128_in1k'
-    assert name in mmpretrain.list_models('vim2*')
-    with torch.device('meta'):
-        model = mmpretrain.get_model(name, backbone=dict(out_indices=(1, 3)))
-    assert model.backbone.out_channels == (192, 768)
 
 
 def test_features_of_a_picture(model):
