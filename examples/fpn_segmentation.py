@@ -1,7 +1,7 @@
 """A segmenter of ViM2 and torchvision's feature pyramid, trained on toy scenes.
 
-    python fpn_segmentation.py                                # seconds on one core
-    python fpn_segmentation.py --checkpoint classifier.pth    # a trained ViM2-T, minutes
+    python fpn_segmentation.py                             # seconds on one core
+    python fpn_segmentation.py --checkpoint vim2_tiny.pth  # trained; minutes
 
 Needs torch, torchvision and mmmambamixer; no other part of OpenMMLab than MMEngine.
 """

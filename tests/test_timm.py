@@ -267,9 +267,21 @@ def test_a_unet_of_segmentation_models_takes_it_as_encoder(image):
     assert model(image).shape == (2, 4, 64, 96)
 
 
-def test_without_timm_a_sentence_says_what_to_install(monkeypatch):
+@pytest.fixture
+def not_imported(monkeypatch):
     for name in [n for n in sys.modules if f'{n}.'.startswith('mmmambamixer.timm.')]:
         monkeypatch.delitem(sys.modules, name)
+
+
+def test_without_timm_a_sentence_says_what_to_install(not_imported, monkeypatch):
     monkeypatch.setitem(sys.modules, 'timm', None)
     with pytest.raises(ModuleNotFoundError, match='timm, which is not installed: `pip'):
+        import mmmambamixer.timm  # noqa: F401
+
+
+def test_an_old_timm_is_refused(not_imported, monkeypatch):
+    monkeypatch.setattr(timm, '__version__', '1.0.9.dev1')
+    with pytest.raises(
+        ImportError, match=r'needs timm 1\.0\.20 or later, this is 1\.0\.9'
+    ):
         import mmmambamixer.timm  # noqa: F401

@@ -22,7 +22,6 @@ from mmmambamixer.checkpoints.meta import KEY, meta_to_text
 from mmmambamixer.checkpoints.storage import write_file, write_sealed
 from mmmambamixer.messages import few, one_sentence
 
-KEPT = {'meta', 'state_dict'}
 FORMAT = {'format': 'pt'}
 """What other readers look for in the metadata."""
 
@@ -44,10 +43,10 @@ def convert(src: Path, dst: Path) -> str:
             f'one of both files must end with .safetensors and one must not, got {src} '
             f'and {dst}'
         )
-    checkpoint = load_local(src)
+    checkpoint = load_local(src, 'cpu')
     if not dst.absolute().parent.is_dir():
         raise FileNotFoundError(f'there is no folder for {dst}')
-    state, meta = weights_of(checkpoint, str(src)), checkpoint.get('meta')
+    state = weights_of(checkpoint, str(src))
     check_numbers(state, str(src))
     others = [key for key, item in state.items() if not isinstance(item, Tensor)]
     if others:
@@ -55,28 +54,22 @@ def convert(src: Path, dst: Path) -> str:
             f'{src} cannot be converted: {few(others)} of its state_dict are no tensors'
         )
     state = {str(key): item.contiguous().clone() for key, item in state.items()}
+    whole = checkpoint if 'state_dict' in checkpoint else {}
+    said = {key: whole[key] for key in whole.keys() & {'meta'}}
+    left = sorted(map(str, whole.keys() - {'meta', 'state_dict'}))
     if is_safe(dst):
-        write_file(dst, save(state, FORMAT | text_of(meta, src)))
+        write_file(dst, save(state, FORMAT | as_text(said, src)))
     else:
-        whole = (
-            dict(state_dict=state)
-            if meta is None
-            else dict(meta=meta, state_dict=state)
-        )
-        write_sealed(dst, lambda file: torch.save(whole, file))
-    left = (
-        sorted(map(str, checkpoint.keys() - KEPT)) if 'state_dict' in checkpoint else ()
-    )
-    return (
-        f'{src} -> {dst}: {len(state)} tensors{"" if meta is None else " and meta"}'
-        + (f'; left out: {few(left)}' if left else '')
-    )
+        parts = said | dict(state_dict=state)
+        write_sealed(dst, lambda file: torch.save(parts, file))
+    kept = ' and '.join([f'{len(state)} tensors', *said])
+    return f'{src} -> {dst}: {kept}' + (f'; left out: {few(left)}' if left else '')
 
 
-def text_of(meta: dict | None, src: Path) -> dict[str, str]:
-    """Return the metadata of a safetensors file for a checkpoint's `meta`, if any."""
+def as_text(said: dict, src: Path) -> dict[str, str]:
+    """Return the metadata of a safetensors file that holds `meta`, if there is one."""
     try:
-        return {} if meta is None else {KEY: meta_to_text(meta)}
+        return {KEY: meta_to_text(said['meta'])} if said else {}
     except ValueError as error:
         raise ValueError(f'{src} cannot be converted: {error}') from error
 
