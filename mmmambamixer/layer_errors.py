@@ -24,11 +24,7 @@ def explain_layer(error: BaseException) -> str | None:
     """
     text = str(error)
     if ONE_VALUE in text:
-        return (
-            f'{layer_of(error)} is a batch norm and gets one value per channel, which '
-            'has no variance: it needs two images in each batch, or larger maps; a '
-            "norm of each image does not, norm_cfg=dict(type='GN', num_groups=...)"
-        )
+        return one_value(layer_of(error))
     for pattern in CHANNELS:
         if match := re.search(pattern, text):
             return (
@@ -37,6 +33,15 @@ def explain_layer(error: BaseException) -> str | None:
                 'may be that of another backbone'
             )
     return None
+
+
+def one_value(layer: str) -> str:
+    """Return what to say of a batch norm that gets one value per channel."""
+    return (
+        f'{layer} is a batch norm and gets one value per channel, which has no '
+        'variance: it needs two images in each batch, or larger maps; a norm of each '
+        "image does not, norm_cfg=dict(type='GN', num_groups=...)"
+    )
 
 
 def layer_of(error: BaseException) -> str:

@@ -43,6 +43,8 @@ def explain(error: BaseException) -> str:
         return layer
     if isinstance(error, ImportError):
         return explain_import(error)
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f'{error.filename}: {error.strerror}'
     if isinstance(error, (ValueError, OSError, RuntimeError)):
         return cut(text, MOST) or type(error).__name__
     if isinstance(error, AssertionError) and not text:
@@ -150,6 +152,12 @@ def few(names: Iterable) -> str:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return `; did you mean 'x'?` with the known name that is like this one, or ''."""
-    close = get_close_matches(str(name), sorted(set(known)), n=1)
+    """Return `; did you mean 'x'?` with the known name that is like this one, or ''.
+
+    A name that ends in this one after a dot or slash goes before all others.
+    """
+    name, known = str(name), sorted({*known} - {name})
+    ends = f'.{name}', f'/{name}'
+    close = [other for other in known if other.endswith(ends)]
+    close = close or get_close_matches(name, known, n=1)
     return f"; did you mean '{close[0]}'?" if close else ''

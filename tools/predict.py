@@ -29,7 +29,12 @@ import torch
 from mmengine.config import Config
 
 import mmmambamixer.patches  # noqa: F401  (safe checkpoints, `mmdet::` bases)
-from mmmambamixer.engine.config import add_options, load_config, positive
+from mmmambamixer.engine.config import (
+    add_options,
+    check_output,
+    load_config,
+    positive,
+)
 from mmmambamixer.messages import one_sentence
 from mmmambamixer.preflight.series import FORECASTING
 
@@ -141,10 +146,7 @@ def predict_series(args: argparse.Namespace, config: Config) -> list[str]:
 def main() -> None:
     args = parse_args()
     with one_sentence():
-        if args.out.exists() and not args.out.is_dir():
-            raise ValueError(
-                f'--out is a folder for the results, got the file {args.out}'
-            )
+        check_output(args.out, '--out')
         config = load_config(args.config, args.cfg_options)
         scope = config.get('default_scope')
         if scope == FORECASTING:

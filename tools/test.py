@@ -15,6 +15,7 @@ from mmengine.registry import METRICS
 import mmmambamixer.patches  # noqa: F401  (safe checkpoints, `mmdet::` bases)
 from mmmambamixer.engine.config import (
     CLASSIFICATION,
+    check_output,
     choose_work_dir,
     fill_dataloaders,
     load_config,
@@ -129,15 +130,19 @@ def check_out(path: str | None, item: str) -> None:
     if path and not path.endswith(OUT_SUFFIXES[item]):
         kinds = ', '.join(OUT_SUFFIXES[item])
         raise ValueError(f'--out for --out-item {item} ends in {kinds}, got {path}')
+    if path:
+        check_output(os.path.dirname(path) or '.', '--out')
 
 
 def main() -> None:
     args = parse_args()
     with one_sentence():
         check_out(args.out, args.out_item)
+        check_output(args.show_dir, '--show-dir')
+        check_output(args.work_dir, '--work-dir')
         config = make_config(args)
         runner = prepare(config, 'test')
-        check_merged(runner.model)
+        check_merged(runner.model, '--tta')
     if args.out and args.out_item == 'pred':
         dump = dict(type=DUMPS.get(config.default_scope, 'DumpResults'))
         dump = METRICS.build(dict(dump, out_file_path=args.out))

@@ -11,6 +11,7 @@ from mmengine.config import Config
 
 import mmmambamixer.patches  # noqa: F401  (safe checkpoints, `mmdet::` bases)
 from mmmambamixer.engine.config import (
+    check_output,
     choose_work_dir,
     dataloaders,
     fill_dataloaders,
@@ -119,6 +120,7 @@ def scale_lr(config: Config) -> None:
 def main() -> None:
     args = parse_args()
     with one_sentence():
+        check_output(args.work_dir, '--work-dir')
         config = make_config(args)
         runner = prepare(config, 'train', auto_resume=args.resume == 'auto')
     train(runner)

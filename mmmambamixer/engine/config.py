@@ -11,8 +11,9 @@ from pathlib import Path
 
 import torch
 from mmengine.config import Config, ConfigDict, DictAction
+from mmengine.utils import import_modules_from_strings
 
-from ..messages import explain, innermost
+from ..messages import LONGEST, cut, explain, innermost
 from ..preflight.config import SCOPES, check_option
 from ..preflight.series import FORECASTING
 from .expressions import resolve
@@ -80,6 +81,8 @@ def load_config(path: str | os.PathLike, options: Mapping | None = None) -> Conf
     """
     config = read_config(path)
     merge_options(config, options)
+    if any(name.partition('.')[0] == 'custom_imports' for name in options or {}):
+        import_modules(config.custom_imports)
     resolve(config)
     if config.get('default_scope') is None and (scope := scope_of(config)):
         config.default_scope = scope
@@ -117,10 +120,40 @@ def read_config(path: str | os.PathLike) -> Config:
         ) from error
     except Exception as error:  # a config is code, and may raise anything
         file = innermost(error, 'filename', *READERS)
+        if isinstance(error, ImportError) and (told := failed_import(error)):
+            raise ValueError(f'{file}: {told}') from error
         raise ValueError(
             f'{file} can not be read as a config: '
             f'{type(error).__name__}, {" ".join(explain(error).split())}'
         ) from error
+
+
+def failed_import(error: BaseException) -> str:
+    """Return which module of `custom_imports` cannot be imported and why, or ''."""
+    name = None
+    while True:
+        name = innermost(error, 'imp', 'import_modules_from_strings') or name
+        if error.__context__ is None:
+            break
+        error = error.__context__
+    told = cut(' '.join(str(error).split()), LONGEST)
+    return name and (
+        f'custom_imports has {name}, which cannot be imported: '
+        f'{type(error).__name__}, {told}; the folder that it lies in must be installed '
+        'or in PYTHONPATH'
+    )
+
+
+def import_modules(settings: Mapping) -> None:
+    """Import what `custom_imports` names, where an option has changed it.
+
+    Raises:
+        ValueError: Names the module that cannot be imported, and why.
+    """
+    try:
+        import_modules_from_strings(**settings)
+    except ImportError as error:
+        raise ValueError(failed_import(error)) from error
 
 
 def merge_options(config: Config, options: Mapping | None) -> None:
@@ -147,6 +180,24 @@ class Options(DictAction):
             if not value.partition('=')[0] or '=' not in value:
                 parser.error(f'{option_string} takes KEY=VALUE, got {value}')
         super().__call__(parser, namespace, values, option_string)
+
+
+def check_output(path: str | os.PathLike | None, option: str) -> None:
+    """Raise ValueError unless a folder can be written to, or made.
+
+    Args:
+        path: Of the folder; None passes.
+        option: That names it.
+    """
+    if path is None:
+        return
+    folder = Path(path).absolute()
+    while not folder.exists():
+        folder = folder.parent
+    if not folder.is_dir():
+        raise ValueError(f'{option} is a folder for the results, got the file {folder}')
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise ValueError(f'{option} is {path}, and {folder} cannot be written to')
 
 
 def choose_work_dir(config: Config, path: str, work_dir: str | None) -> None:

@@ -16,6 +16,7 @@ from ..preflight.agreement import (
     trained_part,
     warn_of_classes,
 )
+from ..preflight.batches import check_batches
 from ..preflight.coco import CocoFile, watch_coco
 from ..preflight.counts import check_counts, count_labels
 from ..preflight.metrics import check_masks, check_metric
@@ -23,11 +24,13 @@ from ..preflight.model import check_num_classes, head_classes
 from ..preflight.monitored import check_monitored
 from ..preflight.samples import (
     channels_of,
+    check_decoders,
     check_image,
     check_packed,
     check_views,
     first_sample,
     inner_datasets,
+    step_lists,
     watch_samples,
 )
 from ..preflight.series import check_series, check_trained_on
@@ -71,7 +74,11 @@ def open_data(
             check_masks(dataset, classes, files, key)
             check_series(runner.model, dataset, key)
             warn_of_unread(dataset, key)
+            for steps in step_lists(dataset):
+                check_decoders(steps, f'the pipeline of {key}')
             watch_samples(dataset, ignored_in(runner, part, dataset))
+    if 'train' in loops:
+        check_batches(runner.model, loops['train'].dataloader, runner.cfg)
     samples = {p: first_sample(loop.dataloader.dataset) for p, loop in loops.items()}
     for part, sample in samples.items():
         check_packed(sample, runner.cfg.get('default_scope'), part)

@@ -13,6 +13,7 @@ from torch import nn
 
 from ..layer_errors import ONE_VALUE, explain_layer
 from ..messages import TrainingStopped
+from ..preflight.batches import lone_image
 from .expressions import resolve
 from .hooks.checkpoint import SafeCheckpointHook
 from .hooks.finite import FiniteHook
@@ -74,29 +75,13 @@ class SafeRunner(Runner):
                 raise
             saved = self.message_hub.runtime_info.get('last_ckpt')
             said = (str(error).strip() or type(error).__name__).splitlines()[0]
-            told = f'{lost} ({said})' if lost else layer + self._of_batches(error)
+            told = f'{lost} ({said})' if lost else layer
+            if ONE_VALUE in str(error):
+                cause = lone_image(self.train_loop.dataloader, self.cfg)
+                told += f'; {cause}' if cause else ''
             raise TrainingStopped(
                 f'{told}; last checkpoint: {saved or "none yet"}'
             ) from error
-
-    def _of_batches(self, error: Exception) -> str:
-        """Return how the batches come to have one image, where they do."""
-        loader = self.train_loop.dataloader
-        batches = getattr(loader, 'batch_sampler', None)
-        batches = getattr(batches, 'batch_sampler', batches)  # inside `CountedBatches`
-        if ONE_VALUE not in str(error) or batches is None:
-            return ''
-        size, images = batches.batch_size, len(batches.sampler)
-        if size == 1:
-            return '; train_dataloader.batch_size is 1'
-        if images % size != 1 or images < size:
-            return ''
-        own = (self.cfg.get('train_dataloader') or {}).get('batch_sampler')
-        key = 'batch_sampler.drop_last' if own else 'drop_last'
-        return (
-            f'; {images} images in batches of {size} leave one over in the last batch: '
-            f'train_dataloader.{key}=True leaves it out'
-        )
 
 
 def lost_process(error: Exception) -> str | None:

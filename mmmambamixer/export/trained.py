@@ -9,6 +9,7 @@ from ..engine.build import build_model, load_weights
 from ..forecast.trained import TrainedForecaster
 from ..inference.model import load_model
 from ..inference.steps import test_dataset
+from ..preflight.config import check_sections
 from ..preflight.series import FORECASTING
 from .networks import BATCH, HEIGHT, WIDTH, Entry, Network, network_of
 from .preprocessing import Half, Pictures, Prepared, Units, input_size, resize_of
@@ -40,6 +41,7 @@ def load_network(
                 'leave the option out'
             )
         return _forecaster(config, checkpoint, prepared)
+    check_sections(config, ['model'], 'export')
     if 'backbone' in config.model:
         model = load_model(config, checkpoint, 'cpu')
     else:

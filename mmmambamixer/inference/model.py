@@ -38,7 +38,7 @@ def load_model(config: Config, path: str, device: str) -> nn.Module:
     if has_views(config):
         wrap(config)
     model = build_model(config)
-    check_merged(model)
+    check_merged(model, 'TestTimeAug of the test pipeline')
     meta = load_weights(model, path).get('dataset_meta') or {}
     warn_of_names(meta.get('classes'), dataset_meta(config).get('classes'), path)
     model.dataset_meta = name_classes(model, meta, dataset_meta(config), path)

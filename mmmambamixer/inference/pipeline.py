@@ -8,6 +8,7 @@ from mmengine.config import Config
 from mmengine.dataset import Compose
 
 from ..messages import explain
+from ..preflight.samples import check_decoders
 from .images import read_picture
 from .steps import first_view, test_dataset, without_annotations
 
@@ -45,6 +46,7 @@ class ImagePipeline:
             resize = dict(type='Resize', scale=(width, height), keep_ratio=False)
             steps = [steps[0], resize, steps[-1]]
         self.steps = Compose(steps).transforms
+        check_decoders(self.steps, 'the test pipeline')
         self.drawn = ''
 
     def __call__(self, path: Path, number: int = 0) -> dict:

@@ -10,7 +10,7 @@ from ..wrappers import merges_views, unwrapped
 NMS = dict(nms=dict(type='nms', iou_threshold=0.5), max_per_img=100)
 MERGERS = dict(
     mmpretrain=dict(type='mmpretrain.AverageClsScoreTTA'),
-    mmdet=dict(type='mmdet.DetTTAModel', tta_cfg=NMS),
+    mmdet=dict(type='DetTTAModel', tta_cfg=NMS),
     mmseg=dict(type='mmseg.SegTTAModel'),
 )
 """`tta_model` where a config has none, by scope."""
@@ -37,10 +37,15 @@ def wrap(config: Config) -> None:
     config.model = ConfigDict(**merger, module=config.model)
 
 
-def check_merged(model: nn.Module) -> None:
-    """Raise ValueError if views are merged and masks would be lost."""
+def check_merged(model: nn.Module, option: str) -> None:
+    """Raise ValueError if views are merged and masks would be lost.
+
+    Args:
+        model: Of a test.
+        option: What asks for views, in the message.
+    """
     if merges_views(model) and getattr(unwrapped(model), 'with_mask', False):
         raise ValueError(
             "mmdet's test-time augmentation merges boxes only, and this model predicts "
-            'masks too: leave it out'
+            f'masks too: leave out {option}'
         )

@@ -5,12 +5,14 @@ import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from importlib.util import find_spec
+from numbers import Real
 
 from mmengine.config import Config
 from mmengine.registry import OPTIMIZERS
 from mmengine.runner import Runner
+from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 
-from ..messages import did_you_mean, names_in
+from ..messages import did_you_mean, few, names_in
 
 RUNNER = set(inspect.signature(Runner.__init__).parameters) - {'self', 'cfg'}
 """What a runner reads at the top of a config."""
@@ -37,6 +39,8 @@ PARTS = {
     'val': ('val_dataloader', 'val_cfg', 'val_evaluator'),
     'test': ('test_dataloader', 'test_cfg', 'test_evaluator'),
 }
+CLIPS = dict(norm=clip_grad_norm_, value=clip_grad_value_)
+"""What MMEngine gives `clip_grad` to."""
 ENDLESS = ('InfiniteSampler', 'MultiSourceSampler')
 """Samplers that are made for loops by iterations."""
 SCOPES = ('mmpretrain', 'mmdet', 'mmseg', 'mmmambamixer')
@@ -58,6 +62,7 @@ def check_config(config: Config, part: str) -> None:
         check_length(config.train_cfg)
         check_end(config)
         check_optimizer(config)
+        check_clipping(config.optim_wrapper.get('clip_grad'))
         check_interval(config)
         given = [key for key in PARTS['val'] if config.get(key) is not None]
         if given:
@@ -159,6 +164,28 @@ def check_optimizer(config: Config) -> None:
                     f"there is no optimiser '{kind}'"
                     + did_you_mean(kind, names_in(OPTIMIZERS))
                 )
+
+
+def check_clipping(given) -> None:
+    """Raise ValueError unless `clip_grad` has the arguments of torch's function."""
+    if not isinstance(given, Mapping):
+        return  # None, or MMEngine says what it must be
+    clip = CLIPS.get(given.get('type', 'norm'))
+    if clip is None:
+        return
+    known = list(inspect.signature(clip).parameters)[1:]
+    least = known[0]
+    for name in given:
+        if name not in (*known, 'type'):
+            raise ValueError(
+                f"optim_wrapper.clip_grad has '{name}', which {clip.__name__} does not "
+                f'take: expected {few(known)}{did_you_mean(name, known)}'
+            )
+    value = given.get(least)
+    if not isinstance(value, Real) or not value > 0:
+        raise ValueError(
+            f'optim_wrapper.clip_grad.{least} must be a positive number, got {value!r}'
+        )
 
 
 def check_interval(config: Config) -> None:

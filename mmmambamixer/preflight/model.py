@@ -11,6 +11,9 @@ OWN_CLASSES = ('rpn_head', 'semantic_head')
 HEADS = ('head', 'decode_head', 'auxiliary_head')
 """Heads of mmpretrain and mmseg that may read the backbone's maps."""
 
+DENSE = ('rpn_head', 'bbox_head')
+"""Heads of mmdet that read all maps of the neck."""
+
 
 def head_classes(model: nn.Module) -> dict[str, int]:
     """Return `num_classes` of each head that tells the classes of the data apart."""
@@ -60,6 +63,8 @@ def check_channels(model: nn.Module) -> None:
         return
     given = list(given)
     neck = getattr(model, 'neck', None)
+    check_pooling(neck)
+    check_levels(model, neck, len(given))
     if neck is not None and type(neck).__name__ != 'GlobalAveragePooling':
         neck = neck[0] if isinstance(neck, nn.Sequential) else neck
         wanted = getattr(neck, 'in_channels', None)
@@ -77,6 +82,41 @@ def check_channels(model: nn.Module) -> None:
                 expected = _selected(part, given, told)
                 wanted = list(wanted) if isinstance(wanted, (list, tuple)) else wanted
                 _compare(told, wanted, given, [expected])
+
+
+def check_pooling(neck: nn.Module | None) -> None:
+    """Raise ValueError if mmpretrain's neck pools something else than maps."""
+    kinds = {nn.AdaptiveAvgPool1d: 1, nn.AdaptiveAvgPool3d: 3}
+    dim = kinds.get(type(getattr(neck, 'gap', None)))
+    if dim is not None:
+        raise ValueError(
+            'neck.dim must be 2, for the backbone gives maps with height and width, '
+            f'got {dim}'
+        )
+
+
+def check_levels(model: nn.Module, neck: nn.Module | None, maps: int) -> None:
+    """Raise ValueError unless dense heads have a stride for each map that they get.
+
+    Args:
+        model: Detector.
+        neck: Its neck; left alone if it does not say its `num_outs`.
+        maps: How many the backbone gives.
+    """
+    necks = neck if isinstance(neck, nn.Sequential) else [neck]
+    outs = [getattr(part, 'num_outs', None) for part in necks if part is not None]
+    outs = [number for number in outs if isinstance(number, int)]
+    if neck is not None and not outs:
+        return
+    levels, giver = (outs[-1], 'neck') if outs else (maps, 'backbone')
+    for name in DENSE:
+        head = getattr(model, name, None)
+        strides = getattr(getattr(head, 'prior_generator', None), 'strides', levels)
+        if strides is not levels and len(strides) != levels:
+            raise ValueError(
+                f'{name} has anchors or points of {len(strides)} strides, but the '
+                f'{giver} gives {levels} maps: it needs a stride for each'
+            )
 
 
 def check_preprocessor(model: nn.Module) -> None:

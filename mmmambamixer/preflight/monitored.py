@@ -6,15 +6,7 @@ from mmengine.config import Config
 from mmengine.evaluator import BaseMetric, Evaluator
 
 from ..messages import did_you_mean, few
-
-COCO = ('mAP', 'mAP_50', 'mAP_75', 'mAP_s', 'mAP_m', 'mAP_l')
-COCO_RECALL = ('AR@100', 'AR@300', 'AR@1000', 'AR_s@1000', 'AR_m@1000', 'AR_l@1000')
-IOU = dict(
-    mIoU=('mIoU', 'mAcc'),
-    mDice=('mDice', 'mAcc'),
-    mFscore=('mFscore', 'mPrecision', 'mRecall'),
-)
-STOCK = ('mmpretrain.', 'mmdet.', 'mmseg.')
+from .metric_numbers import COCO, COCO_RECALL, IOU, numbers_of, stock_kind
 
 
 def check_asked(metric: BaseMetric, key: str) -> None:
@@ -44,8 +36,8 @@ def check_asked(metric: BaseMetric, key: str) -> None:
 def check_monitored(config: Config, evaluator: Evaluator) -> None:
     """Raise ValueError if a run watches a number that its validation does not give.
 
-    MMEngine raises after the first validation, or never stops early. Of metrics that
-    are not stock ones the prefix alone is compared; losses and the numbers of own
+    MMEngine raises after the first validation, or never stops early. Of metrics whose
+    numbers are not known the prefix alone is compared; losses and the numbers of own
     loops are left alone.
 
     Args:
@@ -83,28 +75,6 @@ def watched(config: Config) -> Iterator[tuple[str, str]]:
             kind = str(entry.get('type')) if name else ''
             if 'EarlyStoppingHook' in kind or 'ReduceOnPlateau' in kind:
                 yield f'monitor of {entry["type"]} in {key}', name
-
-
-def numbers_of(metric: BaseMetric) -> tuple[str, ...] | None:
-    """Return the names of a metric's numbers, None where they are not known."""
-    kind = stock_kind(metric)
-    if getattr(metric, 'format_only', False) or getattr(metric, 'classwise', False):
-        return None
-    if kind == 'CocoMetric' and {*metric.metrics} <= {'bbox', 'segm'}:
-        items = metric.metric_items or COCO
-        return tuple(f'{name}_{item}' for name in metric.metrics for item in items)
-    if kind == 'IoUMetric':
-        asked = [name for key in as_list(metric.metrics) for name in IOU[key]]
-        return tuple(dict.fromkeys(['aAcc', *asked]))
-    if kind == 'Accuracy' and len(metric.thrs) == 1:
-        return tuple(f'top{k}' for k in metric.topk)
-    return None
-
-
-def stock_kind(metric: BaseMetric) -> str:
-    """Return the name of a metric's class if it is one of the frameworks, or ''."""
-    kind = type(metric)
-    return kind.__name__ if kind.__module__.startswith(STOCK) else ''
 
 
 def as_list(value) -> list:

@@ -5,6 +5,7 @@ import random
 from collections.abc import Iterable, Iterator, Set
 from contextlib import contextmanager
 from functools import partial
+from importlib.util import find_spec
 
 import numpy as np
 import torch
@@ -22,6 +23,12 @@ MARKED = (
 )
 PACKERS = dict(mmpretrain='PackInputs', mmdet='PackDetInputs', mmseg='PackSegInputs')
 """The last step of a pipeline, by framework."""
+DECODERS = dict(
+    pillow=('PIL', 'pillow'),
+    tifffile=('tifffile', 'tifffile'),
+    turbojpeg=('turbojpeg', 'PyTurboJPEG'),
+)
+"""What MMCV's `imdecode_backend` needs: the module and its package."""
 READS = dict(img_path=('unchanged', 'color'), seg_map_path=('unchanged',))
 """How files are read by pipelines, by what they are."""
 
@@ -129,6 +136,23 @@ def channels_of(sample) -> int | None:
     if not isinstance(image, torch.Tensor) or image.dim() != 3:
         return None
     return len(image)
+
+
+def check_decoders(steps: Iterable, name: str) -> None:
+    """Raise ValueError if steps read images by a package that is not installed.
+
+    Args:
+        steps: Of a pipeline.
+        name: Of the pipeline.
+    """
+    for step in steps:
+        backend = getattr(step, 'imdecode_backend', None)
+        module, package = DECODERS.get(backend, (None, None))
+        if module and find_spec(module) is None:
+            raise ValueError(
+                f"{type(step).__name__} of {name} has imdecode_backend='{backend}', "
+                f"which needs the package {package}: install it, or take 'cv2'"
+            )
 
 
 def check_packed(sample, scope: str | None, part: str) -> None:

@@ -1,5 +1,6 @@
 """Why a data set cannot be made: what mmpretrain, mmdet and mmseg do not say."""
 
+import json
 from collections.abc import Mapping
 
 import mmengine
@@ -24,7 +25,7 @@ def explain_data(error: Exception, key: str, files: Mapping[str, CocoFile]) -> s
     """
     dataset = innermost(error, 'self', 'full_init', 'load_data_list', '_find_samples')
     folders = innermost(error, 'folder_to_idx', '_find_samples')
-    if isinstance(error, AssertionError) and folders:
+    if isinstance(error, AssertionError) and folders is not None:
         if told := hidden_folders(folders):
             return f'{dataset.img_prefix} gives {key} {told}'
         apart = tell_apart(dataset.CLASSES, list(folders), 'classes', 'the folder')
@@ -39,6 +40,8 @@ def explain_data(error: Exception, key: str, files: Mapping[str, CocoFile]) -> s
             check_annotations(mmengine.load(path), path)
         except ValueError as fault:
             return str(fault)
+    if path and isinstance(error, (json.JSONDecodeError, UnicodeDecodeError)):
+        return f'{path} is no COCO annotation file, it is not JSON: {error}'
     if told := faulty_line(error, dataset):
         return told
     if "unexpected keyword argument 'classes'" in str(error):

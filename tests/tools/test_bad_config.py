@@ -5,8 +5,11 @@ import pytest
 pytest.importorskip('mmpretrain')
 
 import torch
+from mmengine.registry import init_default_scope
 
 from mmmambamixer.engine.config import load_config, merge_options
+from mmmambamixer.inference.pipeline import ImagePipeline
+from mmmambamixer.preflight import samples
 from mmmambamixer.preflight.config import check_config
 
 OPTIONS = [
@@ -41,6 +44,13 @@ OPTIONS = [
     ('optim_wrapper.optimizer=5', 'optimizer must be a dict with a type, got 5'),
     ('optim_wrapper.optimizer.lr=-1', 'Invalid learning rate: -1'),
     ('param_scheduler.type=Cosine', 'Cosine is not in the'),
+    ('optim_wrapper.clip_grad.norm=1', 'not take: expected max_norm, norm_type, '),
+    ('optim_wrapper.clip_grad.norm_type=2', 'clip_grad.max_norm must be a positive '),
+    ('optim_wrapper.clip_grad.max_norm=-1', 'must be a positive number, got -1'),
+    ('model.neck.dim=3', 'neck.dim must be 2, for the backbone gives maps'),
+    ('model.neck.dim=1', 'neck.dim must be 2, for the backbone gives maps'),
+    ('custom_imports.imports=[no_x]', 'custom_imports has no_x, which cannot be impor'),
+    ('val_evaluator.type=CocoMetric', "registry; did you mean 'mmdet.CocoMetric'?"),
     # data
     ('train_dataloader.batch_size=0', 'train_dataloader can not be made: batch_size'),
     ('train_dataloader.num_workers=-1', 'num_workers option should be non-negative'),
@@ -80,6 +90,11 @@ FILES = [
     ('x.py', "_base_ = 'mmfoo::a.py'", '{path} can not be read as a config: '),
     ('x.json', '{"model": ', '{path} can not be read as a config: JSONDecodeError'),
     ('x.yml', 'model: {', '{path} can not be read as a config: ParserError'),
+    (
+        'x.py',
+        "custom_imports = dict(imports=['no_such_x'])",
+        '{path}: custom_imports has no_such_x, which cannot be imported: ModuleNotFou',
+    ),
     ('x.toml', 'model = 1', 'a config ends in .py, .json, .yml, .yaml, got {path}'),
 ]
 
@@ -163,6 +178,21 @@ COMMANDS = [
         'ends in .pkl, .pickle, got x',
     ),
     ('test.py', ['{config}', 'none.pth'], 'error: no checkpoint at none.pth'),
+    ('test.py', ['{config}', 'x', '--show-dir', '{config}'], 'got the file'),
+    ('test.py', ['{config}', 'x', '--work-dir', '{config}/a'], 'got the file'),
+    ('test.py', ['{config}', 'x', '--out', '{config}/x.pkl'], '--out is a folder for'),
+    ('train.py', ['{config}', '--work-dir', '{image}'], '--work-dir is a folder for'),
+    ('export.py', ['{config}', 'none.pth', 'o.onnx'], 'no checkpoint at none.pth'),
+    (
+        'export.py',
+        ['{config}', 'x.pth', 'o.onnx', '--cfg-options', 'model=None'],
+        'the config has no model; export needs it',
+    ),
+    (
+        'analysis_tools/visualize_selection.py',
+        ['{config}', '{image}', '--out', '{image}'],
+        'got the file',
+    ),
     (
         'predict.py',
         ['{config}', 'x.pth', 'no', '--out', 'o'],
@@ -210,6 +240,27 @@ def test_usage(tool, args, text, call, capsys):
         call(tool, *args)
     assert end.value.code == 2
     assert text in capsys.readouterr().err
+
+
+DECODERS = dict(tifffile='tifffile', turbojpeg='PyTurboJPEG')
+
+
+@pytest.mark.parametrize('backend', DECODERS)
+def test_a_decoder_that_is_not_installed(backend, configs, call, monkeypatch):
+    """In training and in predictions, before an image is read."""
+    find = samples.find_spec
+    monkeypatch.setattr(
+        samples, 'find_spec', lambda x: None if x == backend else find(x)
+    )
+    told = f"imdecode_backend='{backend}', which needs the package {DECODERS[backend]}"
+    config = load_config(configs['mmpretrain'])
+    config.test_dataloader.dataset.pipeline[0].imdecode_backend = backend
+    init_default_scope('mmpretrain')
+    with pytest.raises(ValueError, match=told):
+        ImagePipeline(config)
+    option = f'train_dataloader.dataset.pipeline.0.imdecode_backend={backend}'
+    with pytest.raises(SystemExit, match=told):
+        call('train.py', configs['mmpretrain'], '--cfg-options', option)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason='there is a GPU')

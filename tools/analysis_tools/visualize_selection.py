@@ -26,7 +26,7 @@ from mmmambamixer.analysis.drawing import (
     draw_tokens,
 )
 from mmmambamixer.engine.build import build_model, load_weights
-from mmmambamixer.engine.config import load_config
+from mmmambamixer.engine.config import check_output, load_config
 from mmmambamixer.engine.device import check_device
 from mmmambamixer.inference.pipeline import ImagePipeline
 from mmmambamixer.messages import one_sentence
@@ -45,9 +45,10 @@ def load_model(config: Config, path: str | None) -> nn.Module:
     model = build_model(config)
     backbone = getattr(model, 'backbone', None)
     if not isinstance(backbone, ViM2):
+        found = 'none' if backbone is None else type(backbone).__name__
         raise ValueError(
             'the pictures show the scans of ViM2, but the backbone of this config is '
-            f'{type(backbone).__name__}'
+            f'{found}'
         )
     if path is not None:
         load_weights(model, path)
@@ -155,6 +156,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     with one_sentence():
+        check_output(args.out, '--out')
         config = load_config(args.config)
         check_device(args.device)
         model = load_model(config, args.checkpoint).to(args.device)
