@@ -17,8 +17,9 @@ from pathlib import Path
 import numpy as np
 
 from mmmambamixer.datasets import from_long
+from mmmambamixer.datasets.columns import require_column
 from mmmambamixer.datasets.extras import load_pandas
-from mmmambamixer.datasets.table import read_frame, require_column
+from mmmambamixer.datasets.table import read_frame
 
 POINTS = [
     'N',

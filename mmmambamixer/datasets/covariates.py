@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..messages import few
+from .columns import numbers, refuse_repeated, require_column
 from .dates import skipped
 from .extras import load_pandas
 from .gaps import fill_forward
@@ -20,10 +21,7 @@ from .table import (
     SeriesTable,
     from_frame,
     from_long,
-    numbers,
     read_frame,
-    refuse_repeated,
-    require_column,
 )
 from .time_features import FEATURES, time_features, varying_features
 

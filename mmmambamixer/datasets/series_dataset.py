@@ -87,49 +87,29 @@ class SeriesDataset(Dataset):
         gaps: str = 'warn',
         long: Mapping[str, str] | None = None,
     ) -> None:
-        for name, value in dict(look_back=look_back, horizon=horizon).items():
-            if not isinstance(value, Integral) or value < 1:
-                raise ValueError(f'{name} is an integer from 1, got {value!r}')
+        check_windows(look_back, horizon, split)
         check_gaps(gaps)
-        if split not in SPLITS:
-            raise ValueError(f"split is 'train', 'val' or 'test', got {split!r}")
-        if (path is None) == (table is None):
-            raise ValueError('a dataset has either a path or a table')
-        if long is not None and layout != 'long':
-            raise ValueError("`long` names the columns of a table of layout='long'")
-        if table is None:
-            table = read_table(path, layout=layout, irregular=irregular, **(long or {}))
-        self.source = 'the table' if path is None else str(path)
         self.look_back, self.horizon, self.split = int(look_back), int(horizon), split
         self.features = features
-        self.table, self.targets = chosen(table, features, target)
+        self.source = 'the table' if path is None else str(path)
+        found = given_table(path, table, layout, irregular, long)
+        self.table, self.targets = chosen(found, features, target)
         if not (irregular or self.table.irregular):
             self.table, told = without_gaps(self.table, gaps, self.source, IRREGULAR)
             if told:
                 print_log(told, logger='current', level=logging.WARNING)
         self.first, self.end, train = self._rows(borders)
-
-        values = self.table.values
-        self.scaling = Standardiser.fit(values[:train], self.table.variates)
-        scaled = fill_forward(self.scaling.transform(values), start=0.0)
-        self.values = torch.from_numpy(self._part(scaled).astype(np.float32))
-        self.outcomes = self.values
-        if self.targets != list(range(len(self.table.variates))):
-            self.outcomes = self.values[:, self.targets].contiguous()
-
-        sentinels = self._part(np.isin(values, list(missing_values)))
-        missing = self._part(np.isnan(values))
-        self._sound = ~sentinels
-        self._scored = ~missing & self._sound if split == 'train' else ~missing
+        self.scaling = Standardiser.fit(self.table.values[:train], self.table.variates)
+        self.values, self.outcomes = self._read_values()
+        self._scored, self._sound = self._read_masks(missing_values)
         self.observed = None
         if not self._scored[:, self.targets].all():
             self.observed = torch.from_numpy(self._scored[:, self.targets])
-
         self.known, self._known_meta = self._read_future(future, train)
         self.static, self.static_names = None, ()
         if static is not None:
-            found, self.static_names = static_features(static, self.table.variates)
-            self.static = torch.from_numpy(found.astype(np.float32))
+            values, self.static_names = static_features(static, self.table.variates)
+            self.static = torch.from_numpy(values.astype(np.float32))
         print_log(
             f'{self.source}: {len(self)} {split} windows of {look_back} + {horizon} '
             f'rows, {len(self.table.variates)} variates',
@@ -161,6 +141,20 @@ class SeriesDataset(Dataset):
 
     def _part(self, rows: NDArray) -> NDArray:
         return rows[self.first : self.end]
+
+    def _read_values(self) -> tuple[Tensor, Tensor]:
+        """Return the scaled rows of this part, all variates and the targets."""
+        scaled = fill_forward(self.scaling.transform(self.table.values), start=0.0)
+        values = torch.from_numpy(self._part(scaled).astype(np.float32))
+        if self.targets == list(range(len(self.table.variates))):
+            return values, values
+        return values, values[:, self.targets].contiguous()
+
+    def _read_masks(self, missing_values) -> tuple[NDArray, NDArray]:
+        """Return which cells of this part are scored, and which are no sentinels."""
+        values = self._part(self.table.values)
+        there, sound = ~np.isnan(values), ~np.isin(values, list(missing_values))
+        return there & sound if self.split == 'train' else there, sound
 
     def _read_future(self, future, train: int) -> tuple[Tensor | None, dict]:
         if future is None:
@@ -226,6 +220,36 @@ class SeriesDataset(Dataset):
             return {}
         names = list(self.static_names)
         return dict(static=names, static_values=self.static.tolist())
+
+
+def check_windows(look_back: int, horizon: int, split: str) -> None:
+    """Raise ValueError unless they are sizes of windows, and the name of a part."""
+    for name, value in dict(look_back=look_back, horizon=horizon).items():
+        if not isinstance(value, Integral) or value < 1:
+            raise ValueError(f'{name} is an integer from 1, got {value!r}')
+    if split not in SPLITS:
+        raise ValueError(f"split is 'train', 'val' or 'test', got {split!r}")
+
+
+def given_table(
+    path: str | Path | None,
+    table: SeriesTable | None,
+    layout: str,
+    irregular: bool,
+    long: Mapping[str, str] | None,
+) -> SeriesTable:
+    """Return the table that is given, or that of a file.
+
+    Raises:
+        ValueError: If both or none are given, or the file is no table.
+    """
+    if (path is None) == (table is None):
+        raise ValueError('a dataset has either a path or a table')
+    if long is not None and layout != 'long':
+        raise ValueError("`long` names the columns of a table of layout='long'")
+    if table is not None:
+        return table
+    return read_table(path, layout=layout, irregular=irregular, **(long or {}))
 
 
 def chosen(

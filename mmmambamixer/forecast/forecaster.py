@@ -3,22 +3,20 @@
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from numbers import Integral, Real
 from pathlib import Path
 from tempfile import TemporaryDirectory
-
-import numpy as np
 
 from ..datasets import SeriesTable, future_covariates, static_features
 from ..datasets.covariates import static_table
 from ..datasets.extras import load_pandas
-from ..datasets.gaps import check_gaps, without_gaps
+from ..datasets.gaps import without_gaps
 from ..engine.config import load_config
 from ..engine.launch import prepare
 from ..undisturbed import undisturbed
 from .layout import LONG, Layout, read_layout
 from .progress import ProgressHook
 from .recipe import forecasting_config, training_config
+from .settings import check_settings, check_whole, plain
 from .trained import TrainedForecaster, errors, sources_of
 
 CONFIG, WEIGHTS = 'config.py', 'model.pth'
@@ -80,24 +78,13 @@ class SeriesForecaster:
         seed: int = 0,
         progress: bool = True,
     ) -> None:
-        numbers = dict(
+        settings = dict(
             look_back=look_back,
             horizon=horizon,
+            quantiles=quantiles,
             epochs=epochs,
             max_windows=max_windows,
             batch_size=batch_size,
-        )
-        check_whole(**numbers)
-        if not isinstance(val_fraction, Real) or not 0 < val_fraction < 1:
-            raise ValueError(
-                f'val_fraction must be between 0 and 1, got {val_fraction!r}'
-            )
-        check_gaps(gaps)
-        check_levels(quantiles)
-        check_patches(look_back, model or {})
-        settings = dict(
-            **numbers,
-            quantiles=quantiles,
             val_fraction=val_fraction,
             future=future,
             static=static,
@@ -107,6 +94,7 @@ class SeriesForecaster:
             seed=seed,
             progress=progress,
         )
+        check_settings(settings)
         self.settings = plain(settings)
         self._trained = self._layout = self._table = None
         self._config = self._weights = None
@@ -324,41 +312,3 @@ def origins(rows: int, horizon: int, windows: int, stride: int) -> list[int]:
 def first_rows(table: SeriesTable, count: int) -> SeriesTable:
     """Return a table of the first rows."""
     return replace(table, values=table.values[:count], dates=table.dates[:count])
-
-
-def check_whole(**numbers) -> None:
-    """Raise ValueError unless all are integers from 1, of Python or NumPy."""
-    for name, value in numbers.items():
-        if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
-            raise ValueError(f'{name} must be an integer from 1, got {value!r}')
-
-
-def check_levels(quantiles) -> None:
-    """Raise ValueError unless it is a row of numbers, or None."""
-    levels = [] if quantiles is None else quantiles
-    row = isinstance(levels, (Sequence, np.ndarray))
-    if not row or not all(isinstance(level, Real) for level in levels):
-        raise ValueError(
-            f'quantiles must be numbers such as [0.1, 0.5, 0.9], got {quantiles!r}'
-        )
-
-
-def check_patches(look_back: int, model: Mapping) -> None:
-    """Raise ValueError if a look-back is shorter than a patch that was asked for."""
-    patch_len = model.get('patch_len', 1)
-    if look_back < patch_len:
-        raise ValueError(
-            f'look_back={look_back} is shorter than the patches of the model, '
-            f'patch_len={patch_len}'
-        )
-
-
-def plain(value):
-    """Return settings as plain data, which a config file can hold."""
-    if isinstance(value, Mapping):
-        return {plain(key): plain(item) for key, item in value.items()}
-    if isinstance(value, (np.ndarray, np.generic)):
-        return value.tolist()
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    return str(value) if isinstance(value, Path) else value
