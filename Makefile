@@ -8,6 +8,7 @@
 # make bench      time the scans and ViM2-T on the CPU (minutes), draw the results
 # make bench-gpu  time the scans and ViM2-T on the GPU, beside its limits; fill the page
 # make docs       build the documentation site into docs/_build; a broken link fails
+# make web        build the page that runs the demos' networks in a browser (docs/_build/web)
 # make wheel      build the wheel into dist/, without an index and reproducibly
 # They set up .venv first where it is missing; later calls find it complete.
 #
@@ -20,6 +21,7 @@
 #   TESTS                           what `make test` passes to pytest
 #   PEERS                           what `make bench` and `make bench-gpu` pass to
 #                                   benchmarks/scan.py, to time other projects' files
+#   WEB                             what `make web` passes to tools/make_web.py
 #   VMAMBA                          VMamba's classification/models, for `make bench-gpu`
 
 SHELL := /bin/bash
@@ -27,7 +29,7 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 .PHONY: help setup demo demo-det demo-seg demo-forecast test torture torture-quick \
-		bench bench-gpu docs lint wheel clean
+		bench bench-gpu docs web lint wheel clean
 
 VENV ?= .venv
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -35,6 +37,7 @@ TORCH_INDEX_URL ?=
 MMMAMBAMIXER_TORCH ?=
 TESTS ?=
 PEERS ?=
+WEB ?=
 VMAMBA ?=
 
 PY := $(VENV)/bin/python
@@ -109,6 +112,9 @@ $(STAMPS)/docs: requirements/docs.txt $(STAMPS)/package
 	@tools/setup.sh docs && touch $@
 docs: $(STAMPS)/docs
 	$(PY) -m sphinx --fail-on-warning --keep-going -q -b html -c docs . docs/_build
+
+web: setup
+	$(PY) tools/make_web.py $(WEB)
 
 wheel: $(STAMPS)/tested
 	@tools/wheel.sh
