@@ -28,9 +28,7 @@ PARTS = (
     'cv2',
     'pycocotools.mask',
     'mmcv.ops',
-    'mmpretrain.models',
-    'mmdet.models',
-    'mmseg.models',
+    *(f'{name}.{part}' for name in PACKAGES[-3:] for part in ('models', 'datasets')),
 )
 """What a run imports of them; told only where it does not import."""
 

@@ -25,6 +25,7 @@ DISTRIBUTIONS = {
     'cv2': 'opencv-python-headless',
     'mmseg': 'mmsegmentation',
     'PIL': 'pillow',
+    'imgaug': 'imaug',
     'sklearn': 'scikit-learn',
     'skimage': 'scikit-image',
     'yaml': 'pyyaml',
