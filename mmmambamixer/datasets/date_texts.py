@@ -13,6 +13,8 @@ NUMBERED = re.compile(r'\s*\d{1,2}[-/. ]\d{1,2}[-/. ]\d{2}')
 """A date without a name of the month and without the year at its begin."""
 MONTH = re.compile(r"\s*([A-Za-z]{3})[-/. ]?'?(\d\d)\s*")
 """A month and a year of two digits, as spreadsheets write them, or a month and day."""
+LATE = 2050
+"""First year that two digits do not say."""
 HALF = re.compile(r'(?<=\d)\s?[ap]m\b')
 """Half of the day; pandas reads small letters as such, and takes 1 pm for 1 o'clock."""
 OPEN = re.compile(r'\s*(\d{6}|T?\d{1,2}:\d\d(:\d\d(\.\d+)?)?\s*([AaPp]\.?[Mm]\.?)?)\s*')
@@ -72,8 +74,11 @@ def minutes_of(name: str) -> int:
 
 
 def read_local(column, source: str):
-    """Return texts without an offset as dates, NaT where one is none."""
-    pandas = load_pandas()
+    """Return texts without an offset as dates, NaT where one is none.
+
+    Raises:
+        ValueError: If it is open what is the day, the month, the year or the century.
+    """
     open_row = column.str.fullmatch(OPEN)
     if open_row.any():
         row = int(open_row.to_numpy().argmax())
@@ -83,6 +88,21 @@ def read_local(column, source: str):
             '2020-01-31'
         )
     column = column.str.replace(HALF, lambda half: half[0].upper(), regex=True)
+    dates = read_dates(column, source)
+    late = dates.dt.year >= LATE
+    if late.any():
+        row = int(late.to_numpy().argmax())
+        if f'{dates.dt.year.iloc[row]}' not in column.iloc[row]:
+            raise ValueError(
+                f'{source}: row {row + 1} has the date {column.iloc[row]!r}, of which '
+                'the century is open: write dates as 2020-01-31'
+            )
+    return dates
+
+
+def read_dates(column, source: str):
+    """Return texts as dates of whichever century, NaT where one is none."""
+    pandas = load_pandas()
     if NUMBERED.match(column.iloc[0]):
         return read_numbered(column, source)
     if column.str.fullmatch(MONTH).all():  # else read as a day of the year 1

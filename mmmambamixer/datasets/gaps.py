@@ -113,8 +113,8 @@ def tell_missing(before: SeriesTable, after: SeriesTable, rows: int) -> str | No
             last = recent[~gone][-1].astype('datetime64[s]')
             late = gone[::-1].argmin()
             line += (
-                f', the last one at {last}, {late} rows before the table ends, after '
-                'which all forecasts start'
+                f', the last one at {last}, {late} before the table ends, after which '
+                'all forecasts start'
             )
         told.append(line)
     if len(columns) > SHOWN:

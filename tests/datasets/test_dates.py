@@ -52,6 +52,8 @@ def test_afternoons_are_none_of_the_night(form, case):
         ['10:30', '11:30'],
         ['1:30 pm', '2:30 pm'],
         ['11-Jan', '11-Feb'],
+        [f'31.12.{year}' for year in range(50, 65)],
+        [f'01-Mar-{year}' for year in range(50, 65)],
         [f'Jan-{day:02}' for day in range(1, 32)],
         [f'{day:%b %d}' for day in DAYS],
         ['Jan', 'Feb'],

@@ -182,7 +182,7 @@ def test_gaps_are_told(fitted):
         (gap, 'the frame: 30 of 260 rows are missing, the first at 2021-03-05T04'),
         (
             short,
-            "the frame: 'b' has no value in 19 of 260 rows, .* 19 rows before the",
+            "the frame: 'b' has no value in 19 of 260 rows, .* 19 before the",
         ),
     ):
         with pytest.raises(ValueError, match=f"{told}.*gaps='fill'"):
