@@ -21,6 +21,7 @@ import subprocess
 import tarfile
 import tempfile
 from base64 import b64encode
+from itertools import islice
 from pathlib import Path
 
 import mmmambamixer.patches  # noqa: F401  (safe checkpoints)
@@ -118,7 +119,8 @@ def export_network(name: str, checkpoint: Path, out: Path) -> dict:
     path = out / f'{name}.onnx'
     options = Options(dynamic=True, prepared=True, selection=True)
     config = load_config(str(ROOT / NETWORKS[name][0]))
-    print(*export(config, str(checkpoint), path, options), sep='\n')
+    first, *lines = export(config, str(checkpoint), path, options)
+    print(first.removeprefix(f'{out}/'), *lines, sep='\n')
     known = {p.key: p.value for p in onnx.load(path).metadata_props}
     facts = {fact: json.loads(known[fact]) for fact in FACTS if fact in known}
     return dict(file=path.name, **facts)
@@ -126,12 +128,12 @@ def export_network(name: str, checkpoint: Path, out: Path) -> dict:
 
 def copy_samples(name: str, data: Path, out: Path) -> list[str]:
     """Copy some test pictures, of each folder in turn; return their places."""
-    found = sorted(data.glob(SAMPLES[name]), key=lambda path: path.parent.name)
-    folders = list(dict.fromkeys(path.parent for path in found))
-    turns = [[path for path in found if path.parent == one] for one in folders]
-    chosen = [path for turn in zip(*turns, strict=False) for path in turn]
+    folders = {}
+    for path in sorted(data.glob(SAMPLES[name])):
+        folders.setdefault(path.parent, []).append(path)
+    in_turn = (path for turn in zip(*folders.values(), strict=False) for path in turn)
     places = []
-    for path in chosen[: SHOWN[name]]:
+    for path in islice(in_turn, SHOWN[name]):
         place = f'samples/{name}_{path.parent.name}_{path.name}'
         shutil.copyfile(path, out / place)
         places.append(place)

@@ -56,7 +56,7 @@ export function showSelection(element, selection, outputs) {
       show(figure.querySelector('canvas'), paint(width, height, (i) => colour(share(i))));
       const range = figure.querySelector('data');
       range.value = `${low} ${high}`;
-      range.textContent = `${low.toPrecision(2)} to ${high.toPrecision(2)}`;
+      range.textContent = `${low.toPrecision(3)} to ${high.toPrecision(3)}`;
     }
   };
   choice.onchange = draw;

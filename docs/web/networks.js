@@ -1,12 +1,10 @@
 // Networks run by onnxruntime's WebAssembly build, one at a time, on one thread.
 
-import * as ort from './ort.wasm.bundle.min.mjs';
-
 /** An error whose message is a sentence for the user. */
 export class Told extends Error {}
 
-ort.env.wasm.numThreads = 1;  // more need headers that plain file servers do not send
-ort.env.logLevel = 'error';
+export const REMEDY = 'build the page again with “make web”';
+let ort;  // the module, once it is loaded
 
 /** Return the bytes of a file of this site. */
 async function load(name) {
@@ -17,7 +15,7 @@ async function load(name) {
     throw new Told(`${name} cannot be loaded: is the server of this page still there?`);
   }
   if (!answer.ok) {
-    throw new Told(`${name} cannot be loaded (status ${answer.status}): build the page again with “make web”.`);
+    throw new Told(`${name} cannot be loaded (status ${answer.status}): ${REMEDY}.`);
   }
   return new Uint8Array(await answer.arrayBuffer());
 }
@@ -34,7 +32,15 @@ export async function loadRuntime() {
   if (typeof WebAssembly !== 'object' || typeof DecompressionStream !== 'function') {
     throw new Told('This browser is too old: the page needs WebAssembly with SIMD and DecompressionStream (browsers since 2023).');
   }
-  const [site, packed] = await Promise.all([load('site.json'), load('ort.wasm.gz')]);
+  const [site, packed, module] = await Promise.all([
+    load('site.json'),
+    load('ort.wasm.gz'),
+    import('./ort.wasm.bundle.min.mjs').catch(() => null),
+  ]);
+  if (!module) throw new Told(`ONNX Runtime cannot be loaded: ${REMEDY}.`);
+  ort = module;
+  ort.env.logLevel = 'error';
+  ort.env.wasm.numThreads = 1;  // more need headers that plain file servers do not send
   ort.env.wasm.wasmBinary = await unpack(packed);
   return JSON.parse(new TextDecoder().decode(site));
 }

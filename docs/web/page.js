@@ -1,6 +1,6 @@
 // The page: two panels, each from a picture to what a network says of it.
 
-import {Told, loadRuntime, openNetwork} from './networks.js';
+import {REMEDY, Told, loadRuntime, openNetwork} from './networks.js';
 import {decode, digitOf, pixels} from './pictures.js';
 import {paint, show, showSelection} from './maps.js';
 
@@ -72,14 +72,18 @@ function panel(section, network, samples, {take, answer}) {
     button.append(image);
     button.onclick = () => attempt(async () => {
       const answer = await fetch(sample);
-      if (!answer.ok) throw new Told(`${sample} cannot be loaded: build the page again with “make web”.`);
+      if (!answer.ok) throw new Told(`${sample} cannot be loaded: ${REMEDY}.`);
       const file = new File([await answer.blob()], sample);
       await run(take(await decode(file), sample, part), '');
     });
     part('.samples').append(button);
   }
   network.catch((error) => attempt(() => { throw error; }));
-  return {part, attempt, run};
+  const cancel = () => {
+    newest++;
+    errors.textContent = '';
+  };
+  return {part, attempt, run, cancel};
 }
 
 /** The pad: strokes of mouse, pen or finger; `done` is called after each. */
@@ -135,12 +139,19 @@ function digits(network, {classes, selection}, samples) {
     section.querySelector('.scores').append(row);
     return {row, value};
   });
-  const verdict = (answer, text) => {
+  /** Show probabilities and a verdict; zeros and a question mark when there is none. */
+  const tell = (scores, answer, text) => {
+    bars.forEach(({row, value}, i) => {
+      row.style.setProperty('--share', scores[i]);
+      row.classList.toggle('best', classes[i] === answer);
+      value.value = scores[i];
+      value.textContent = answer === '?' ? '' : percent(scores[i]);
+    });
     section.querySelector('output').value = answer;
     section.querySelector('.verdict span').textContent = text;
   };
 
-  const {part, attempt, run} = panel(section, network, samples, {
+  const {part, attempt, run, cancel} = panel(section, network, samples, {
     take(picture, name) {
       const image = digitOf(picture);
       if (!image) throw new Told(`“${name}” is of one colour nearly everywhere: there is no digit in it.`);
@@ -150,15 +161,9 @@ function digits(network, {classes, selection}, samples) {
     answer({image, outputs, time, told}) {
       const scores = [...outputs.scores.data];
       const best = scores.indexOf(Math.max(...scores));
-      bars.forEach(({row, value}, i) => {
-        row.style.setProperty('--share', scores[i]);
-        row.classList.toggle('best', i === best);
-        value.value = scores[i];
-        value.textContent = percent(scores[i]);
-      });
       show(part('.pixels'), image);
       showSelection(part('.selection'), selection, outputs);
-      verdict(classes[best], `${percent(scores[best])} sure, in ${time.toFixed(0)} ms. ${told}`);
+      tell(scores, classes[best], `${percent(scores[best])} sure, in ${time.toFixed(0)} ms. ${told}`);
     },
   });
   const board = drawing(pad, () => attempt(async () => {
@@ -166,9 +171,11 @@ function digits(network, {classes, selection}, samples) {
     if (image) await run(image, '');
   }));
   part('.clear').onclick = () => {
+    cancel();
     board.clear();
-    part('.error').textContent = '';
-    verdict('?', '');
+    show(part('.pixels'), new ImageData(8, 8));
+    part('.selection').hidden = true;
+    tell(classes.map(() => 0), '?', '');
   };
 }
 
@@ -208,7 +215,7 @@ function scenes(network, {classes, palette, selection}, samples) {
       part('.legend').replaceChildren(...found.map((i) => entry(i, counts[i] / labels.length)));
       showSelection(part('.selection'), selection, outputs);
       const shrunk = image.shrunk ? `Shrunk to ${width} × ${height} pixels. ` : '';
-      part('.verdict span').textContent = `${found.length} classes, in ${time.toFixed(0)} ms. ${shrunk}${told}`;
+      part('.verdict span').textContent = `${found.length} ${found.length === 1 ? 'class' : 'classes'}, in ${time.toFixed(0)} ms. ${shrunk}${told}`;
     },
   });
 }

@@ -161,6 +161,18 @@ def test_a_scene_is_read_as_it_is_unless_it_is_large(seen):
     assert 'Shrunk to 256' in told and 'The first of 2 files is shown.' in told
 
 
+@pytest.mark.parametrize('missing', ['ort.wasm.bundle.min.mjs', 'scenes.onnx'])
+def test_a_page_that_lacks_a_file_says_so(tmp_path, missing):
+    for path in SITE.iterdir():
+        if path.is_file() and path.name != missing:
+            (tmp_path / path.name).symlink_to(path)
+    folders = [ROOT / 'docs' / 'web', tmp_path, Path(__file__).parent]
+    result = drive(folders, tmp_path / 'profile', [], {})
+    part = {'scenes.onnx': 'scenes.onnx cannot be loaded (status 404)'}
+    expected = part.get(missing, 'ONNX Runtime cannot be loaded')
+    assert result['status'] == f'{expected}: build the page again with “make web”.'
+
+
 @pytest.mark.parametrize(
     ('name', 'told'),
     [
