@@ -143,9 +143,22 @@ class SeriesDataset(Dataset):
         return rows[self.first : self.end]
 
     def _read_values(self) -> tuple[Tensor, Tensor]:
-        """Return the scaled rows of this part, all variates and the targets."""
+        """Return the scaled rows of this part, all variates and the targets.
+
+        Raises:
+            ValueError: If they are beyond float32.
+        """
         scaled = fill_forward(self.scaling.transform(self.table.values), start=0.0)
-        values = torch.from_numpy(self._part(scaled).astype(np.float32))
+        with np.errstate(over='ignore'):
+            values = self._part(scaled).astype(np.float32)
+        beyond = ~(np.isfinite(values).all(axis=0) & np.isfinite(self.scaling.std))
+        if beyond.any():
+            name = self.table.variates[beyond.argmax()]
+            raise ValueError(
+                f'{self.source}: {name!r} cannot be scaled, its values are too large, '
+                'or vary too little, for 32 bits: give it in another unit'
+            )
+        values = torch.from_numpy(values)
         if self.targets == list(range(len(self.table.variates))):
             return values, values
         return values, values[:, self.targets].contiguous()

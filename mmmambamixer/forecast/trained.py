@@ -253,19 +253,27 @@ class TrainedForecaster:
             )
 
     def in_units(self, dates: NDArray, sample: Mapping[str, Tensor]) -> Forecast:
-        """Return a sample of the model in the units of the table."""
+        """Return a sample of the model in the units of the table.
+
+        Raises:
+            ValueError: If it is not finite.
+        """
         scaling = Standardiser(
             self.scaling.mean[self.targets], self.scaling.std[self.targets]
         )
         quantiles = sample.get('quantiles')
         if quantiles is not None:
             quantiles = scaling.inverse(quantiles.double().cpu().numpy())
+        names = tuple(self.variates[i] for i in self.targets)
+        values = scaling.inverse(sample['forecast'].double().cpu().numpy())
+        sound = np.isfinite(values).all(axis=0)
+        if not sound.all():
+            raise ValueError(
+                f'the forecast of {few(np.array(names)[~sound])} is not finite: its '
+                f'values are too far from those that {self.name} was trained on'
+            )
         return Forecast(
-            dates,
-            tuple(self.variates[i] for i in self.targets),
-            scaling.inverse(sample['forecast'].double().cpu().numpy()),
-            quantiles,
-            tuple(self.model.quantiles or ()),
+            dates, names, values, quantiles, tuple(self.model.quantiles or ())
         )
 
     def known(

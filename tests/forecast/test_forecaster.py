@@ -315,6 +315,14 @@ def test_a_backtest_does_not_see_what_it_forecasts():
             ),
             'the dates follow no calendar',
         ),
+        (
+            lambda f: SeriesForecaster(**SMALL).fit(f.assign(a=f['a'] * 1e300)),
+            "'a' cannot be scaled",
+        ),
+        (
+            lambda f: SeriesForecaster(**SMALL).fit(f.assign(b=f['b'] * 1e-320)),
+            "'b' cannot be scaled",
+        ),
         (lambda f: SeriesForecaster(**SMALL).fit(f[:30]), '30 rows are too few'),
         (lambda f: SeriesForecaster(**SMALL).fit(f[::-1]), 'dates ascend'),
         (lambda f: SeriesForecaster(**SMALL).backtest(f, windows=0), 'windows must be'),
@@ -334,6 +342,7 @@ def test_predict_refuses_another_frame(fitted):
         (frame[::2], 'has a row every 2 hours, the forecaster was trained on a row'),
         (frame[['date', 'a']], 'the table lacks b'),
         (frame[:10], 'has 10 rows'),
+        (frame.assign(a=frame['a'] * 1e60), 'forecast of a.* is not finite'),
     ):
         with pytest.raises(ValueError, match=told):
             fitted.predict(wrong)
