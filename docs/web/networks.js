@@ -3,11 +3,11 @@
 /** An error whose message is a sentence for the user. */
 export class Told extends Error {}
 
-export const REMEDY = 'build the page again with “make web”';
+const REMEDY = 'build the page again with “make web”';
 let ort;  // the module, once it is loaded
 
 /** Return the bytes of a file of this site. */
-async function load(name) {
+export async function load(name) {
   let answer;
   try {
     answer = await fetch(name);

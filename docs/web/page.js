@@ -1,132 +1,14 @@
 // The page: two panels, each from a picture to what a network says of it.
 
-import {REMEDY, Told, loadRuntime, openNetwork} from './networks.js';
-import {decode, digitOf, pixels} from './pictures.js';
+import {Told, loadRuntime, openNetwork} from './networks.js';
+import {digitOf, pixels} from './pictures.js';
 import {paint, show, showSelection} from './maps.js';
+import {drawing} from './pad.js';
+import {panel} from './panel.js';
 
-const PEN = 30;  // pixels of the pad's 256
 const LONGEST = 256;  // edge of a scene; a larger one is shrunk
 const status = document.querySelector('#status');
 const percent = (share) => `${(100 * share).toFixed(1)} %`;
-
-let last = Promise.resolve();
-/** Run a job when those before it are done. */
-function inTurn(job) {
-  last = last.then(job, job);
-  return last;
-}
-
-/** Wire a section: files that are chosen or dropped, samples; errors are told in it. */
-function panel(section, network, samples, {take, answer}) {
-  const part = (selector) => section.querySelector(selector);
-  const errors = part('.error');
-  let newest = 0;
-
-  async function attempt(job) {
-    errors.textContent = '';
-    try {
-      await job();
-    } catch (error) {
-      errors.textContent = error instanceof Told ? error.message : `The page has failed: ${error.message ?? error}`;
-      if (!(error instanceof Told)) console.error(error);
-    }
-  }
-
-  const run = (image, told) => {
-    const mine = ++newest;
-    return inTurn(async () => {
-      const compute = await network;
-      if (mine !== newest) return;  // another picture has come
-      const start = performance.now();
-      const outputs = await compute(image);
-      const time = performance.now() - start;
-      if (mine === newest) answer({section, part, image, outputs, time, told});
-    });
-  };
-
-  const open = (files) => attempt(async () => {
-    if (!files.length) throw new Told('That is not a file: drop a picture file.');
-    const picture = await decode(files[0]);
-    const others = files.length > 1 ? `The first of ${files.length} files is shown.` : '';
-    await run(take(picture, files[0].name, part), others);
-  });
-
-  const chooser = part('input[type=file]');
-  chooser.onchange = async () => {
-    const files = [...chooser.files];
-    chooser.value = '';  // so that the same file can be chosen again
-    if (files.length) await open(files);
-  };
-  section.ondragover = () => section.classList.add('over');
-  section.ondragleave = () => section.classList.remove('over');
-  section.ondrop = (event) => {
-    section.classList.remove('over');
-    open([...event.dataTransfer.files]);
-  };
-  for (const sample of samples) {
-    const button = document.createElement('button');
-    const image = new Image();
-    button.type = 'button';
-    image.src = sample;
-    image.alt = sample.split('/').pop().split('.')[0].replaceAll('_', ' ');
-    button.append(image);
-    button.onclick = () => attempt(async () => {
-      const answer = await fetch(sample);
-      if (!answer.ok) throw new Told(`${sample} cannot be loaded: ${REMEDY}.`);
-      const file = new File([await answer.blob()], sample);
-      await run(take(await decode(file), sample, part), '');
-    });
-    part('.samples').append(button);
-  }
-  network.catch((error) => attempt(() => { throw error; }));
-  const cancel = () => {
-    newest++;
-    errors.textContent = '';
-  };
-  return {part, attempt, run, cancel};
-}
-
-/** The pad: strokes of mouse, pen or finger; `done` is called after each. */
-function drawing(pad, done) {
-  const context = pad.getContext('2d', {willReadFrequently: true});
-  const clear = () => {
-    context.fillStyle = 'black';
-    context.fillRect(0, 0, pad.width, pad.height);
-  };
-  const place = ({clientX, clientY}) => {
-    const {left, top, width, height} = pad.getBoundingClientRect();
-    return [((clientX - left) * pad.width) / width, ((clientY - top) * pad.height) / height];
-  };
-  let from = null;
-  const line = (event) => {
-    if (!from) return;
-    const to = place(event);
-    context.beginPath();
-    context.moveTo(...from);
-    context.lineTo(...to);
-    context.stroke();
-    from = to;
-  };
-  Object.assign(context, {lineWidth: PEN, lineCap: 'round', lineJoin: 'round', strokeStyle: 'white'});
-  pad.onpointerdown = (event) => {
-    pad.setPointerCapture(event.pointerId);
-    from = place(event);
-    line(event);
-  };
-  pad.onpointermove = line;
-  pad.onpointerup = pad.onpointercancel = () => {
-    if (from) done();
-    from = null;
-  };
-  clear();
-  return {clear, show: (picture) => {
-    clear();
-    const scale = Math.min(pad.width / picture.width, pad.height / picture.height);
-    const [width, height] = [picture.width * scale, picture.height * scale];
-    context.imageSmoothingEnabled = scale < 1;
-    context.drawImage(picture, (pad.width - width) / 2, (pad.height - height) / 2, width, height);
-  }};
-}
 
 function digits(network, {classes, selection}, samples) {
   const section = document.querySelector('#digit');
