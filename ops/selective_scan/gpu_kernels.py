@@ -159,7 +159,7 @@ def forward_kernel(
         tl.store(sums + chunk * d + channel, total, mask=real)
     elif last_state is not None:
         last_state += b * N * g * d + row
-        store_each(last_state, g * d, 0, h, tl.where(real, end, -1) >= l, N)
+        store_each(last_state, g * d, 0, h, real & (steps <= end), N)
 
 
 @triton.jit
