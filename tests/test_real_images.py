@@ -14,7 +14,7 @@ import pytest
 pytest.importorskip('mmpretrain')
 
 ROOT = Path(__file__).parents[1]
-DATA = Path(os.environ.get('MMMAMBAMIXER_DATA', ROOT.parent / 'shared' / 'data'))
+DATA = Path(os.environ.get('MMMAMBAMIXER_DATA', ROOT / 'data'))
 IMAGES = DATA / 'ci_mini' / 'imagenet_like'
 CONFIG = """
 _base_ = {eurosat!r}

@@ -17,7 +17,7 @@ from mmmambamixer.datasets import (
 )
 
 ROOT = Path(__file__).parents[2]
-DATA = Path(os.environ.get('MMMAMBAMIXER_DATA', ROOT.parent / 'shared' / 'data'))
+DATA = Path(os.environ.get('MMMAMBAMIXER_DATA', ROOT / 'data'))
 SERIES = DATA / 'timeseries'
 HORIZONS = (96, 192, 336, 720)
 ETT_HOURS = ['8033/2785/2785', '7937/2689/2689', '7793/2545/2545', '7409/2161/2161']

@@ -190,7 +190,7 @@ def test_a_subset_of_the_categories_is_fine(tmp_path):
 def test_the_classes_of_coco_are_in_the_order_of_its_file():
     """The default classes, on a file in COCO's own form."""
     pytest.importorskip('mmdet')
-    data = Path(os.environ.get('MMMAMBAMIXER_DATA', ROOT.parent / 'shared' / 'data'))
+    data = Path(os.environ.get('MMMAMBAMIXER_DATA', ROOT / 'data'))
     path = data / 'ci_mini/coco/annotations/instances_train2017.json'
     if not path.is_file():
         pytest.skip(f'no {path}')

@@ -12,7 +12,7 @@ import pytest
 from mmmambamixer.datasets import FRACTIONS, SeriesDataset, read_table
 
 ROOT = Path(__file__).parents[2]
-DATA = Path(os.environ.get('MMMAMBAMIXER_DATA', ROOT.parent / 'shared' / 'data'))
+DATA = Path(os.environ.get('MMMAMBAMIXER_DATA', ROOT / 'data'))
 LONG = DATA / 'timeseries/beijing_multisite/beijing_multisite_long.csv.gz'
 COVARIATES = ('TEMP', 'PRES', 'DEWP', 'RAIN', 'WSPM', 'wd_sin', 'wd_cos')
 

@@ -198,7 +198,7 @@ class LinearPath(nn.Module):
                 f'{self.horizon}), and the {split} split has {count}'
             )
         used = used_windows(
-            count, variates, self.look_back, self.horizon, scored=scored, sound=sound
+            rows.shape, self.look_back, self.horizon, scored=scored, sound=sound
         )
         if taken is not None:
             used &= taken[:, None]

@@ -37,39 +37,21 @@ class RidgeStatistics:
         gram: Sum of `x x^T`, `(t, t)`.
         cross: Sum of `x y^T`, `(t, h)`.
         square: Sum of `y^T y`.
-        input_sum: Sum of `x`, `(t,)`.
-        target_sum: Sum of `y`, `(h,)`.
     """
 
     windows: int
     gram: NDArray
     cross: NDArray
     square: float
-    input_sum: NDArray
-    target_sum: NDArray
 
     def __add__(self, other: 'RidgeStatistics') -> 'RidgeStatistics':
         pairs = zip(vars(self).values(), vars(other).values(), strict=True)
         return RidgeStatistics(*(a + b for a, b in pairs))
 
-    def squared_error(self, weight: NDArray, bias: NDArray | None = None) -> float:
-        """Return the squared error of `y = weight^T x + bias` over all windows.
-
-        Args:
-            weight: `(t, h)`.
-            bias: `(h,)`, or None for none.
-        """
+    def squared_error(self, weight: NDArray) -> float:
+        """Return the squared error of `y = weight^T x` over all windows."""
         error = self.square - 2 * np.vdot(weight, self.cross)
-        error += np.vdot(weight, self.gram @ weight)
-        if bias is not None:
-            missed = weight.T @ self.input_sum - self.target_sum
-            error += 2 * bias @ missed + self.windows * bias @ bias
-        return float(error)
-
-    def mean_squared_error(self, weight: NDArray, bias: NDArray | None = None) -> float:
-        """Return the squared error a step, over all windows and steps."""
-        elements = self.windows * len(self.target_sum)
-        return self.squared_error(weight, bias) / elements
+        return float(error + np.vdot(weight, self.gram @ weight))
 
 
 @dataclass(frozen=True)
@@ -78,7 +60,6 @@ class RidgeFit:
 
     Args:
         weight: `(t, h)`, or `(m, t, h)` with one map a variate.
-        bias: `(h,)`, or None without an intercept.
         centre: What was subtracted: the 'mean' or the 'last' value of a look-back.
         penalty: lambda, in un-normalised sums.
         shrinkage: mu, or None where one map is shared.
@@ -86,7 +67,6 @@ class RidgeFit:
     """
 
     weight: NDArray
-    bias: NDArray | None
     centre: str
     penalty: float
     shrinkage: float | None
@@ -94,8 +74,7 @@ class RidgeFit:
 
 
 def used_windows(
-    rows: int,
-    variates: int,
+    shape: tuple[int, int],
     look_back: int,
     horizon: int,
     *,
@@ -105,23 +84,19 @@ def used_windows(
     """Return which windows of which variate may be summed, `(w, m)` bool.
 
     Args:
-        rows: n.
-        variates: m.
+        shape: Of the series, (n, m).
         look_back: t, in rows.
         horizon: h, in rows.
         scored: Cells that count as targets, `(n, m)` bool; None means all.
         sound: Cells that may stand in a look-back, `(n, m)` bool; None means all.
     """
+    rows, variates = shape
     windows = rows - look_back - horizon + 1
     used = np.ones((windows, variates), bool)
-    for cells, first, length in (
-        (sound, 0, look_back),
-        (scored, look_back, horizon),
-    ):
+    for cells, first, length in ((sound, 0, look_back), (scored, look_back, horizon)):
         if cells is not None:
-            bad = np.concatenate(
-                [np.zeros((1, variates), np.int64), np.cumsum(~cells, axis=0)]
-            )
+            bad = np.zeros((rows + 1, variates), np.int64)
+            np.cumsum(~cells, axis=0, out=bad[1:])
             inside = bad[first + length :] - bad[first : rows + 1 - length]
             used &= inside[:windows] == 0
     return used
@@ -163,7 +138,6 @@ def window_statistics(
     weights = used.astype(np.float64)
 
     first = np.correlate(values, weights * values[:windows], 'valid')  # (t + h,)
-    sums = np.correlate(values, weights, 'valid')  # (t + h,)
     edges = np.diff(weights, prepend=0, append=0)  # +1 a run begins, -1 it has ended
     at = np.flatnonzero(edges)
     ends = values[at[:, None] + np.arange(length - 1)]  # (edges, t + h - 1)
@@ -177,14 +151,11 @@ def window_statistics(
     taken[:look_back] = centre_weights(look_back, centre)
     products -= np.outer(products @ taken, np.ones(length))
     products -= np.outer(np.ones(length), taken @ products)
-    sums = sums - taken @ sums
     return RidgeStatistics(
         windows=int(used.sum()),
         gram=products[:look_back, :look_back],
         cross=products[:look_back, look_back:],
         square=float(np.trace(products[look_back:, look_back:])),
-        input_sum=sums[:look_back],
-        target_sum=sums[look_back:],
     )
 
 
@@ -217,7 +188,6 @@ def fit_ridge(
     centre: str,
     penalties: Sequence[float] = PENALTIES,
     shrinkages: Sequence[float] | None = None,
-    intercept: bool = False,
     blocks: Sequence[Trial] = (),
 ) -> RidgeFit:
     """Fit a linear map by ridge regression; choose its penalties by validation.
@@ -233,19 +203,15 @@ def fit_ridge(
         centre: The centre of both, kept in the result.
         penalties: Values of lambda to choose from.
         shrinkages: Values of mu to choose from; None fits one shared map.
-        intercept: Fit a bias that is not penalised, for a shared map only.
         blocks: More trials of penalties, as blocks held out of the training windows. A
             penalty is scaled there by the share of windows that are left.
 
     Raises:
-        ValueError: If a bias is asked for with maps a variate, if splits differ in
-            variates, or if one of them has no window.
+        ValueError: If splits differ in variates, or one of them has no window.
 
     Reference: ordinary ridge regression; as a bar for forecasters, "linear" of
     arXiv:2205.13504 in closed form.
     """
-    if shrinkages is not None and intercept:
-        raise ValueError('an intercept is fitted with a shared map only')
     trials = [Trial(train, val), *blocks]
     for trial in trials:
         if not len(trial.train) == len(trial.val) == len(train):
@@ -255,32 +221,33 @@ def fit_ridge(
             )
     sums = [(total(one.train, 'train'), total(one.val, 'val')) for one in trials]
     scales = [one.windows / sums[0][0].windows for one, _ in sums]
-    parts = [decomposed(one, intercept) for one, _ in sums]
+    parts = [Decomposed.of(one) for one, _ in sums]
 
-    def mapped(trial: int, penalty: float) -> tuple[NDArray, NDArray | None]:
-        return shared_map(parts[trial], penalty * scales[trial])
+    def shared(trial: int, penalty: float) -> NDArray:
+        return parts[trial].solve(penalty * scales[trial])
 
-    errors = {
-        penalty: sum(
-            val.squared_error(*mapped(i, penalty)) for i, (_, val) in enumerate(sums)
+    def error_of(penalty: float) -> float:
+        return sum(
+            val.squared_error(shared(i, penalty)) for i, (_, val) in enumerate(sums)
         )
-        for penalty in penalties
-    }
-    penalty = min(errors, key=errors.__getitem__)
-    weight, bias = mapped(0, penalty)
-    val_mse = sums[0][1].mean_squared_error(weight, bias)
-    if shrinkages is None:
-        return RidgeFit(weight, bias, centre, float(penalty), None, val_mse)
-    shrunk = [
-        ShrunkMaps(trial, mapped(i, penalty)[0], scales[i])
-        for i, trial in enumerate(trials)
-    ]
-    errors = {mu: sum(maps.squared_error(mu) for maps in shrunk) for mu in shrinkages}
-    shrinkage = min(errors, key=errors.__getitem__)
-    weight = shrunk[0].weights(shrinkage)
-    elements = sums[0][1].windows * weight.shape[-1]
-    val_mse = shrunk[0].squared_error(shrinkage) / elements
-    return RidgeFit(weight, None, centre, float(penalty), float(shrinkage), val_mse)
+
+    penalty = min(penalties, key=error_of)
+    weight, shrinkage, val = shared(0, penalty), None, sums[0][1]
+    error = val.squared_error(weight)
+    if shrinkages is not None:
+        shrunk = [
+            ShrunkMaps(trial, shared(i, penalty), scales[i])
+            for i, trial in enumerate(trials)
+        ]
+        shrinkage = float(
+            min(
+                shrinkages,
+                key=lambda mu: sum(maps.squared_error(mu) for maps in shrunk),
+            )
+        )
+        weight, error = shrunk[0].weights(shrinkage), shrunk[0].squared_error(shrinkage)
+    val_mse = error / (val.windows * weight.shape[-1])
+    return RidgeFit(weight, centre, float(penalty), shrinkage, val_mse)
 
 
 def total(statistics: Sequence[RidgeStatistics], split: str) -> RidgeStatistics:
@@ -300,34 +267,24 @@ class Decomposed(NamedTuple):
         values: Eigenvalues of the products of inputs, `(t,)`.
         vectors: Their eigenvectors Q, `(t, t)`.
         cross: `Q^T R`, `(t, h)`.
-        shift: Means of inputs and targets for a bias, or None.
     """
 
     values: NDArray
     vectors: NDArray
     cross: NDArray
-    shift: tuple[NDArray, NDArray] | None
 
+    @classmethod
+    def of(cls, statistics: RidgeStatistics) -> 'Decomposed':
+        """Return what a ridge fit needs of the sums."""
+        values, vectors = np.linalg.eigh((statistics.gram + statistics.gram.T) / 2)
+        return cls(values.clip(min=0), vectors, vectors.T @ statistics.cross)
 
-def decomposed(statistics: RidgeStatistics, intercept: bool) -> Decomposed:
-    gram, cross, shift = statistics.gram, statistics.cross, None
-    if intercept:
-        inputs = statistics.input_sum / statistics.windows
-        targets = statistics.target_sum / statistics.windows
-        gram = gram - statistics.windows * np.outer(inputs, inputs)
-        cross = cross - statistics.windows * np.outer(inputs, targets)
-        shift = inputs, targets
-    values, vectors = np.linalg.eigh((gram + gram.T) / 2)
-    return Decomposed(values.clip(min=0), vectors, vectors.T @ cross, shift)
-
-
-def shared_map(part: Decomposed, penalty: float) -> tuple[NDArray, NDArray | None]:
-    """Return weight and bias of the map with a penalty."""
-    weight = part.vectors @ (part.cross / (part.values + penalty)[:, None])
-    if part.shift is None:
-        return weight, None
-    inputs, targets = part.shift
-    return weight, targets - weight.T @ inputs
+    def solve(self, penalty: float, shared: NDArray | None = None) -> NDArray:
+        """Return the map `(t, h)`, shrunk to `shared`, or to 0 without it."""
+        cross = self.cross
+        if shared is not None:
+            cross = cross + penalty * (self.vectors.T @ shared)
+        return self.vectors @ (cross / (self.values + penalty)[:, None])
 
 
 class ShrunkMaps:
@@ -341,7 +298,7 @@ class ShrunkMaps:
 
     def __init__(self, trial: Trial, shared: NDArray, scale: float) -> None:
         self.val, self.shared, self.scale = trial.val, shared, scale
-        self.parts = [decomposed(one, intercept=False) for one in trial.train]
+        self.parts = [Decomposed.of(one) for one in trial.train]
 
     def weights(self, mu: float) -> NDArray:
         """Return the maps, `(m, t, h)`."""
@@ -357,6 +314,4 @@ class ShrunkMaps:
     def _map(self, part: Decomposed, mu: float) -> NDArray:
         if not np.isfinite(mu):
             return self.shared
-        penalty = mu * self.scale
-        cross = part.cross + penalty * (part.vectors.T @ self.shared)
-        return part.vectors @ (cross / (part.values + penalty)[:, None])
+        return part.solve(mu * self.scale, self.shared)
