@@ -50,7 +50,7 @@ class ToyRun:
         dataset = DATASETS.build(ConfigDict(self._datasets[part]))
         loader = type('Loader', (), dict(__len__=lambda _: len(dataset)))()
         loader.dataset = dataset
-        entries = self.cfg[f'{part}_evaluator']
+        entries = self.cfg.get(f'{part}_evaluator') or ()
         if 'metrics' in entries:
             evaluator = EVALUATOR.build(entries)
         else:
