@@ -118,6 +118,8 @@ def _each_feature_backward(
 def _earlier(x: Tensor, t: int, route: int) -> list[Tensor]:
     """Return `x`, `(b, l, d)`, of 0, 1, .. t - 1 steps ago in the order of the scan."""
     l, reach = x.shape[1], t - 1
+    if x.shape[2] == 0:  # which F.pad of torch 2.8 refuses
+        return [x] * t
     padded = F.pad(x, (0, 0, reach, reach))  # (b, l + 2 reach, d)
     sign = 1 if route >= Route.ROWS_BACKWARD else -1
     return [padded.narrow(1, reach + sign * j, l) for j in range(t)]
