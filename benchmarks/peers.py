@@ -52,7 +52,7 @@ def import_vmamba(folder: str, device: str = 'cpu') -> types.ModuleType:
             them stands `torch.cuda.device(...)`.
     """
     layers = types.ModuleType('timm.models.layers')
-    layers.DropPath = lambda rate: DropPath(rate=rate)
+    layers.DropPath = lambda rate: DropPath(drop_prob=rate)
     layers.trunc_normal_ = nn.init.trunc_normal_
     counters = types.ModuleType('fvcore.nn')
     names = ('FlopCountAnalysis', 'flop_count_str', 'flop_count', 'parameter_count')

@@ -30,10 +30,12 @@ SEEN = 12
 class Calendar:
     """Base of the calendars: what follows from their dates between two others.
 
-    `count` is the number of places in a period.
+    `count` is the number of places in a period, `kind` what a shift
+    does not change.
     """
 
     count = 1
+    kind: tuple
 
     def between(self, first: np.datetime64, last: np.datetime64) -> NDArray:
         """Return all dates from `first` to `last`, both included."""
@@ -45,7 +47,7 @@ class Calendar:
 
     def like(self, other: 'Calendar') -> bool:
         """Return whether another differs by a shift only, as 8:30 does from 8:00."""
-        raise NotImplementedError
+        return type(self) is type(other) and self.kind == other.kind
 
     def after(self, last: np.datetime64, count: int) -> NDArray:
         """Return the next dates, `(count,)`.
@@ -88,6 +90,10 @@ class StepCalendar(Calendar):
     def count(self) -> int:
         return len(self.places)
 
+    @property
+    def kind(self) -> tuple:
+        return self.period, self.count
+
     @classmethod
     def of(cls, dates: NDArray, period: int) -> 'StepCalendar':
         """Return the calendar with the places that some dates have."""
@@ -102,13 +108,6 @@ class StepCalendar(Calendar):
 
     def longest(self) -> int:
         return self.period
-
-    def like(self, other: Calendar) -> bool:
-        return (
-            isinstance(other, StepCalendar)
-            and self.period == other.period
-            and self.count == other.count
-        )
 
     def __str__(self) -> str:
         if self.count == 1:
@@ -135,6 +134,10 @@ class MonthCalendar(Calendar):
     @property
     def count(self) -> int:
         return len(self.days)
+
+    @property
+    def kind(self) -> tuple:
+        return self.months, self.count
 
     @classmethod
     def of(cls, dates: NDArray) -> 'MonthCalendar | None':
@@ -168,13 +171,6 @@ class MonthCalendar(Calendar):
     def longest(self) -> int:
         return (self.months + 1) * LONGEST_MONTH * DAY
 
-    def like(self, other: Calendar) -> bool:
-        return (
-            isinstance(other, MonthCalendar)
-            and self.months == other.months
-            and self.count == other.count
-        )
-
     def __str__(self) -> str:
         days = ', '.join(
             'the last day' if d == LONGEST_MONTH else f'day {d}' for d in self.days
@@ -194,6 +190,10 @@ class NamedCalendar(Calendar):
 
     frequency: str
     time: int
+
+    @property
+    def kind(self) -> tuple:
+        return (self.frequency.partition('-')[0],)
 
     @classmethod
     def of(cls, dates: NDArray) -> 'NamedCalendar | None':
@@ -223,12 +223,6 @@ class NamedCalendar(Calendar):
         pandas = load_pandas()
         two = pandas.date_range('2000-01-01', periods=3, freq=self.frequency)
         return 2 * int((two[2] - two[1]).as_unit('ns').value) + WEEK
-
-    def like(self, other: Calendar) -> bool:
-        return (
-            isinstance(other, NamedCalendar)
-            and self.frequency.partition('-')[0] == other.frequency.partition('-')[0]
-        )
 
     def __str__(self) -> str:
         return f'{self.frequency!r} of pandas'

@@ -153,7 +153,7 @@ def test_imagenet_models(name):
     assert backbone.pop('type') == 'mmmambamixer.ViM2'
     assert backbone == BACKBONES[model_name(name)]
 
-    rates = [m.rate for m in model.modules() if isinstance(m, DropPath)]
+    rates = [m.drop_prob for m in model.modules() if isinstance(m, DropPath)]
     assert len(rates) == sum(model.backbone.num_mixers)
     assert rates == sorted(rates)
     assert rates[0] == 0

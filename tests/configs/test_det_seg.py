@@ -91,7 +91,7 @@ def test_necks_and_heads_read_what_the_backbone_gives(name):
             single = isinstance(index, int)
             wanted = widths[index] if single else [widths[i] for i in index]
             assert head.in_channels == wanted
-    rates = [m.rate for m in model.backbone.modules() if isinstance(m, DropPath)]
+    rates = [m.drop_prob for m in model.backbone.modules() if isinstance(m, DropPath)]
     assert len(rates) == sum(model.backbone.num_mixers)
     assert rates == sorted(rates)
     assert rates[-1] == pytest.approx(config.backbone.drop_path_rate)

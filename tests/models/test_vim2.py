@@ -103,7 +103,9 @@ def test_all_averages_at_their_start_are_the_residual_network_bit_for_bit():
 
 def test_drop_path_grows_to_the_last_mixer():
     model = make(drop_path_rate=0.3)
-    rates = [unit.drop_path.rate for stage in model.stages for unit in stage.mixers]
+    rates = [
+        unit.drop_path.drop_prob for stage in model.stages for unit in stage.mixers
+    ]
     assert rates == pytest.approx(torch.linspace(0, 0.3, 13).tolist())
 
 

@@ -1,6 +1,6 @@
 """ViM2, the vision backbone of MambaMixer, and VMamba's first version inside it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 import torch
@@ -20,6 +20,7 @@ from ..layers import (
     SelectiveTokenMixer,
     Stage,
 )
+from ..weight_decay import PARAMWISE_CFG
 from .arguments import check_arguments, check_image, resolve_arch
 from .pretrained import check_pretrained, pretrained_settings
 
@@ -93,16 +94,7 @@ class ViM2(BaseModule):
         'vmamba_base': vmamba((128, 256, 512, 1024), (2, 2, 27, 2)),
     }
     num_extra_tokens = 0
-    paramwise_cfg: ClassVar = dict(
-        norm_decay_mult=0.0,
-        bias_decay_mult=0.0,
-        flat_decay_mult=0.0,  # averaging weights and the bias of the channel conv
-        custom_keys={
-            '.s6.A_log': dict(decay_mult=0.0),
-            '.s6.D': dict(decay_mult=0.0),
-            '.s6.dt_bias': dict(decay_mult=0.0),
-        },
-    )
+    paramwise_cfg: ClassVar = PARAMWISE_CFG
     """For `optim_wrapper` in configs: only matrices and convolutions decay."""
 
     def __init__(
@@ -145,33 +137,21 @@ class ViM2(BaseModule):
         self.frozen_stages = frozen_stages
         self.norm_eval = norm_eval
 
-        make_mixer = {
-            'token': lambda i: SelectiveTokenMixer(d_model=dims[i], d_state=d_state),
-            'mlp': lambda i: MLP(d_model=dims[i], expand=arch['channel_expand'][i]),
-            'selective': lambda i: SelectiveChannelMixer(
-                d_model=dims[i],
-                expand=arch['channel_expand'][i],
-                scans=channel_scans,
-                d_state=d_state,
-                grid_size=grid_size,
-            ),
-        }
         orders = [mixer_order(depth, arch['channel_mixer']) for depth in depths]
         self.num_mixers = tuple(len(order) for order in orders)
         rates = torch.linspace(0, drop_path_rate, sum(self.num_mixers), device='cpu')
         rates = iter(rates.tolist())
         self.stem = ImageStem(in_channels=in_channels, d_model=dims[0])
         self.stages = nn.ModuleList()
-        for i, order in enumerate(orders):
+        for i, (width, order) in enumerate(zip(dims, orders, strict=True)):
+            make = mixer_makers(
+                width, arch['channel_expand'][i], channel_scans, d_state, grid_size
+            )
             units = [
-                MixerUnit(
-                    mixer=make_mixer[kind](i),
-                    d_model=dims[i],
-                    drop_path_rate=next(rates),
-                )
+                MixerUnit(mixer=make[kind](), d_model=width, drop_path_rate=next(rates))
                 for kind in order
             ]
-            merging = PatchMerging(d_model=dims[i - 1], d_out=dims[i]) if i else None
+            merging = PatchMerging(d_model=dims[i - 1], d_out=width) if i else None
             stage = Stage(
                 mixers=units,
                 downsample=merging,
@@ -261,6 +241,23 @@ def mixer_order(depth: int, channel_mixer: str) -> list[str]:
         if channel_mixer != 'none' and j % TOKENS_PER_CHANNEL_MIXER == 0:
             order.append(channel_mixer)
     return order
+
+
+def mixer_makers(
+    d_model: int, expand: int, channel_scans: int, d_state: int, grid_size: int
+) -> dict[str, Callable[[], nn.Module]]:
+    """Return the constructor of each kind of mixer, with the sizes of a stage."""
+    return {
+        'token': lambda: SelectiveTokenMixer(d_model=d_model, d_state=d_state),
+        'mlp': lambda: MLP(d_model=d_model, expand=expand),
+        'selective': lambda: SelectiveChannelMixer(
+            d_model=d_model,
+            expand=expand,
+            scans=channel_scans,
+            d_state=d_state,
+            grid_size=grid_size,
+        ),
+    }
 
 
 def init_linear(module: nn.Module) -> None:

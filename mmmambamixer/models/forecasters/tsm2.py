@@ -4,7 +4,7 @@ Axis letters: b batch, m variates, t look-back, h horizon, p tokens, c channels,
 q quantiles, f future covariates, s static features.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import torch
@@ -17,6 +17,7 @@ from ..layers.instance_norm import InstanceNorm
 from ..layers.linear_path import LinearPath
 from ..layers.series_mixers import NORMS, SeriesMixers, expect_choice
 from ..layers.series_patch import SeriesPatches
+from ..weight_decay import PARAMWISE_CFG
 from .forecaster import Forecaster
 
 LINEAR_MAPS = ('shared', 'variate')
@@ -87,16 +88,7 @@ class TSM2(Forecaster):
     draws the time scan in both directions, its text says one. See also the layers.
     """
 
-    paramwise_cfg: ClassVar = dict(
-        norm_decay_mult=0.0,
-        bias_decay_mult=0.0,
-        flat_decay_mult=0.0,
-        custom_keys={
-            '.s6.A_log': dict(decay_mult=0.0),
-            '.s6.D': dict(decay_mult=0.0),
-            '.s6.dt_bias': dict(decay_mult=0.0),
-        },
-    )
+    paramwise_cfg: ClassVar = PARAMWISE_CFG
     """For `optim_wrapper` in configs: only matrices decay."""
 
     def __init__(
@@ -132,26 +124,11 @@ class TSM2(Forecaster):
         static_features: int = 0,
         init_cfg: dict | list | None = None,
     ) -> None:
+        shape = dict(look_back=look_back, horizon=horizon, variates=variates)
         super().__init__(
-            look_back=look_back,
-            horizon=horizon,
-            variates=variates,
-            targets=targets,
-            quantiles=quantiles,
-            loss=loss,
-            init_cfg=init_cfg,
+            **shape, targets=targets, quantiles=quantiles, loss=loss, init_cfg=init_cfg
         )
-        if sign_flip and future_covariates:
-            raise ValueError(
-                'sign_flip turns series upside down and not what goes with them: it '
-                f'needs future_covariates=0, got {future_covariates}'
-            )
-        if mirror and (quantiles or not sign_flip):
-            raise ValueError(
-                'mirror averages point forecasts of a model that knows both: it needs '
-                f'sign_flip=True and no quantiles, got sign_flip={sign_flip}, '
-                f'quantiles={quantiles}'
-            )
+        check_flips(sign_flip, mirror, quantiles, future_covariates)
         self.sign_flip, self.mirror, self.centre = sign_flip, mirror, centre
         self.instance_norm = None
         if instance_norm:
@@ -193,15 +170,7 @@ class TSM2(Forecaster):
         nn.init.zeros_(self.head.weight)
         self.linear_path = None
         if linear_path is not None:
-            options = dict(linear_path)
-            maps = options.pop('maps', None)
-            expect_choice('linear_path.maps', maps, LINEAR_MAPS)
-            self.linear_path = LinearPath(
-                look_back=look_back,
-                horizon=horizon,
-                variates=variates if maps == 'variate' else None,
-                **options,
-            )
+            self.linear_path = make_linear_path(linear_path, **shape)
             self.register_buffer('blend', torch.tensor(0.5))
 
     def forward(
@@ -287,3 +256,39 @@ class TSM2(Forecaster):
                 )
             parts.append(layer(given))
         return torch.cat(parts, dim=2) if len(parts) > 1 else parts[0]
+
+
+def check_flips(
+    sign_flip: bool, mirror: bool, quantiles: Sequence[float] | None, covariates: int
+) -> None:
+    """Raise ValueError if TSM2 has what cannot be turned upside down."""
+    if sign_flip and covariates:
+        raise ValueError(
+            'sign_flip turns series upside down and not what goes with them: it '
+            f'needs future_covariates=0, got {covariates}'
+        )
+    if mirror and (quantiles or not sign_flip):
+        raise ValueError(
+            'mirror averages point forecasts of a model that knows both: it needs '
+            f'sign_flip=True and no quantiles, got sign_flip={sign_flip}, '
+            f'quantiles={quantiles}'
+        )
+
+
+def make_linear_path(
+    settings: Mapping, look_back: int, horizon: int, variates: int
+) -> LinearPath:
+    """Return the linear path that TSM2's argument describes.
+
+    Raises:
+        ValueError: If `maps` is not there, or none of its choices.
+    """
+    options = dict(settings)
+    maps = options.pop('maps', None)
+    expect_choice('linear_path.maps', maps, LINEAR_MAPS)
+    return LinearPath(
+        look_back=look_back,
+        horizon=horizon,
+        variates=variates if maps == 'variate' else None,
+        **options,
+    )

@@ -32,23 +32,11 @@ class TimeMixer(nn.Module):
         return self.mixer(x.flatten(0, 1)).unflatten(0, x.shape[:2])
 
 
-class VariateMixer(nn.Module):
-    """Run a mixer of sequences along the variates of each patch.
-
-    `(b, m, p, c)` -> the same.
-
-    Args:
-        mixer: `(b, m, c)` -> the same.
-    """
-
-    def __init__(self, mixer: nn.Module) -> None:
-        super().__init__()
-        self.mixer = mixer
+class VariateMixer(TimeMixer):
+    """Run a mixer of sequences along the variates of each patch: both change places."""
 
     def forward(self, x: Tensor) -> Tensor:
-        b, m, p, c = x.shape
-        x = x.transpose(1, 2).reshape(b * p, m, c)
-        return self.mixer(x).view(b, p, m, c).transpose(1, 2)
+        return super().forward(x.transpose(1, 2)).transpose(1, 2)
 
 
 class Transposed(nn.Module):

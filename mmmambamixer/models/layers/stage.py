@@ -30,7 +30,7 @@ class MixerUnit(nn.Module):
         super().__init__()
         self.norm = nn.LayerNorm(d_model)
         self.mixer = mixer
-        self.drop_path = DropPath(rate=drop_path_rate)
+        self.drop_path = DropPath(drop_prob=drop_path_rate)
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.drop_path(self.mixer(self.norm(x)))

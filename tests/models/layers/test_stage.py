@@ -72,7 +72,7 @@ def test_an_average_starts_at_the_newest_map():
 def test_checkpointing_changes_no_gradient(averaging):
     units = linear_units(3)
     for unit in units:
-        unit.drop_path.rate = 0.5
+        unit.drop_path.drop_prob = 0.5
     stages = [
         Stage(mixers=copy.deepcopy(units), averaging=averaging, with_cp=with_cp)
         for with_cp in (False, True)
@@ -86,7 +86,7 @@ def test_checkpointing_changes_no_gradient(averaging):
 
 
 def test_drop_path_drops_samples_and_keeps_the_mean():
-    drop, x = DropPath(rate=0.5), torch.ones(4000, 2, 3)
+    drop, x = DropPath(drop_prob=0.5), torch.ones(4000, 2, 3)
     y = drop(x)
     per_sample = y.flatten(1)
     assert (per_sample == per_sample[:, :1]).all()
@@ -95,10 +95,10 @@ def test_drop_path_drops_samples_and_keeps_the_mean():
     assert drop.eval()(x) is x
 
 
-@pytest.mark.parametrize('rate', [-0.1, 1.0])
-def test_drop_path_refuses_rates_outside_its_range(rate):
-    with pytest.raises(ValueError, match=rf'\[0, 1\), got {rate}'):
-        DropPath(rate=rate)
+@pytest.mark.parametrize('probability', [-0.1, 1.0])
+def test_drop_path_refuses_what_is_no_probability(probability):
+    with pytest.raises(ValueError, match=rf'\[0, 1\), got {probability}'):
+        DropPath(drop_prob=probability)
 
 
 @pytest.mark.parametrize(
