@@ -22,7 +22,7 @@ from mmmambamixer.engine.config import (
     positive,
     run_parser,
 )
-from mmmambamixer.engine.launch import prepare
+from mmmambamixer.engine.launch import prepare, repeat_warnings
 from mmmambamixer.inference.steps import has_views, test_dataset
 from mmmambamixer.inference.views import check_merged, wrap
 from mmmambamixer.messages import one_sentence
@@ -149,6 +149,7 @@ def main() -> None:
         runner.test_evaluator.metrics.append(dump)
     with one_sentence((UnusableSample, ImportError)):
         metrics = runner.test()
+    repeat_warnings(runner)
     if args.out and args.out_item == 'metrics':
         mmengine.dump(metrics, args.out)
 

@@ -3,8 +3,10 @@
 `prepare` is behind training, testing and the forecaster.
 """
 
+import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from mmengine.config import Config
 from mmengine.hooks import Hook
@@ -47,6 +49,36 @@ class Begun(Hook):
         self.yes = True
 
 
+class Warned(logging.Handler):
+    """Keep the warnings that a logger gets."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.messages = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.messages.append(record.getMessage())
+
+
+@contextmanager
+def warnings_kept(runner: Runner) -> Iterator[None]:
+    """Keep what is warned of in `runner.warned`, for `repeat_warnings`."""
+    warned = Warned()
+    runner.warned = warned.messages
+    runner.logger.addHandler(warned)
+    try:
+        yield
+    finally:
+        runner.logger.removeHandler(warned)
+
+
+def repeat_warnings(runner: Runner) -> None:
+    """Log again, at the end of a run, what the checks before it warned of."""
+    if warned := list(dict.fromkeys(runner.warned)):
+        told = '\n'.join(f'- {message}' for message in warned)
+        runner.logger.warning(f'the checks before this run warned of:\n{told}')
+
+
 def prepare(config: Config, part: str, *, auto_resume: bool = False) -> Runner:
     """Return a runner whose config, data, model and starting weights fit each other.
 
@@ -78,13 +110,15 @@ def prepare(config: Config, part: str, *, auto_resume: bool = False) -> Runner:
         check_starting_weights(runner.model)
         meta, path = check_start(runner, otherwise=start)
         anew = not runner._resume
-        open_data(runner, *parts, meta=meta, path=path, anew=anew)
-        warn_of_test(runner)
+        with warnings_kept(runner):
+            open_data(runner, *parts, meta=meta, path=path, anew=anew)
+            warn_of_test(runner)
     else:
         path = config.load_from
         checkpoint = CheckpointLoader.load_checkpoint(path, map_location='cpu')
         check_loaded(runner, checkpoint, path, trains=False)
-        open_data(runner, *parts, meta=checkpoint.get('meta'), path=path)
+        with warnings_kept(runner):
+            open_data(runner, *parts, meta=checkpoint.get('meta'), path=path)
     return runner
 
 
@@ -95,6 +129,7 @@ def train(runner) -> None:
     try:
         with one_sentence((UnusableSample, TrainingStopped, ImportError)):
             runner.train()
+        repeat_warnings(runner)
     except AT_FAULT as error:
         if begun.yes:
             raise

@@ -22,6 +22,8 @@ from .hooks.plain import PlainCheckpointHook
 from .hooks.replay import ReplayHook
 from .hooks.strict_load import StrictLoadHook
 
+LOOPS_BEGIN = ('before_train', 'before_val', 'before_test')
+
 
 @RUNNERS.register_module()
 class SafeRunner(Runner):
@@ -30,7 +32,8 @@ class SafeRunner(Runner):
     A `CheckpointHook` of the config becomes a `SafeCheckpointHook` with the same
     arguments; `StrictLoadHook`, `ReplayHook`, `FiniteHook` and `InterruptionHook` are
     added unless the config has them in `custom_hooks`. The death of a process that the
-    run needs ends it with `TrainingStopped`.
+    run needs ends it with `TrainingStopped`. Environment and config are logged when the
+    first loop begins, so that what the checks say comes before these hundreds of lines.
 
         runner_type = 'SafeRunner'
     """
@@ -41,6 +44,15 @@ class SafeRunner(Runner):
         cfg = copy.deepcopy(cfg)
         resolve(cfg)
         return super().from_cfg(cfg)
+
+    def _log_env(self, env_cfg: dict) -> None:
+        self._env_to_log = env_cfg
+
+    def call_hook(self, fn_name: str, **kwargs) -> None:
+        if fn_name in LOOPS_BEGIN and self._env_to_log is not None:
+            env_cfg, self._env_to_log = self._env_to_log, None
+            super()._log_env(env_cfg)
+        super().call_hook(fn_name, **kwargs)
 
     def register_hook(self, hook: Hook | dict, priority=None) -> None:
         stock = ('CheckpointHook', CheckpointHook)

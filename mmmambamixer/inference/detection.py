@@ -1,6 +1,7 @@
 """Write what a detector predicts: COCO results, pictures with boxes and masks."""
 
 import json
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -73,7 +74,16 @@ def write(
         title = line if len(shown) == len(drawn) else f'{line}; {len(shown)} shown'
         sheet = out / 'predictions.png'
         draw_sheet(cells, sheet, title, columns=2 * pairs, side=4)
-    return line
+    return line if total else f'{line}; {best_score(results)}'
+
+
+def best_score(results: list[dict]) -> str:
+    """Return what to do where no object reaches the threshold."""
+    if not results:
+        return 'the model gives no object at any score'
+    best = max(result['score'] for result in results)
+    shown = math.floor(1000 * best) / 1000  # rounded down, so that it shows that object
+    return f'the best score is {best:.3g}: to draw it, --score-threshold {shown:g}'
 
 
 def coco_results(

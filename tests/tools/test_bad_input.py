@@ -211,3 +211,18 @@ def test_starting_weights_that_do_not_fit_are_named(configs, trained, call):
         f'{start}prefix=x.',
     )
     assert "nothing in it begins with 'x.'" in sentence
+
+
+def test_a_warning_comes_before_the_config_and_last_again(
+    configs, own_data, call, tmp_path
+):
+    (own_data / 'images/one.jpeg').write_bytes(b'')
+    options = ['--cfg-options', f'{DATASET}data_root={own_data}']
+    call('train.py', configs['mmseg'], '--work-dir', 'run', *options)
+    (path,) = tmp_path.glob('run/*/*.log')
+    told = path.read_text()
+    before, after = told.split('System environment:')
+    assert 'end in .jpeg' in before and 'Config:' not in before
+    first, *rest = after[after.index('the checks before this run') :].splitlines()
+    assert first == 'the checks before this run warned of:'
+    assert any(line.startswith('- ') and 'end in .jpeg' in line for line in rest)

@@ -1,6 +1,7 @@
 """`tools/predict.py` on detectors and segmenters: files, pictures, odd images."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -63,8 +64,12 @@ def test_detections_of_any_image(configs, trained, pictures, tmp_path, call):
 def test_the_threshold_is_for_the_pictures_only(configs, trained, scenes, call, capsys):
     args = [configs['mmdet'], trained['mmdet'], scenes / 'images/0.png', '--out', 'out']
     call('predict.py', *args, '--score-threshold', 1)
-    assert '1 images, 0 objects with score >= 1' in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert '1 images, 0 objects with score >= 1; the best score is 0.' in told
     assert len(json.loads(Path('out/predictions.json').read_text())) == 5
+    option = re.search(r'--score-threshold [\d.]+', told)[0].split()
+    call('predict.py', *args, *option)
+    assert '1 images, 0 objects' not in capsys.readouterr().out
 
 
 def test_label_maps_of_any_image(configs, trained, pictures, tmp_path, call):
