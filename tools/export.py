@@ -15,55 +15,37 @@ import argparse
 from pathlib import Path
 
 import mmmambamixer.patches  # noqa: F401  (safe checkpoints, `mmdet::` bases)
-from mmmambamixer.engine.config import add_options, load_config, positive
+from mmmambamixer.engine.config import (
+    add_flags,
+    add_options,
+    add_size,
+    checkpoint_parser,
+    load_config,
+)
 from mmmambamixer.export.job import Options, export
 from mmmambamixer.messages import one_sentence
 
+FLAGS = {
+    '--dynamic': 'leave batch, height and width open; else batches are of 1',
+    '--fp16': 'weights and arithmetic of 16 bits, hidden states of 32',
+    '--with-preprocessing': 'take RGB pictures, uint8 (batch, height, width, 3), or '
+    'series in their own units: resize and normalisation are inside',
+    '--with-selection': 'also give delta of each token mixer, the mean over its '
+    'features, as delta_STAGE_NUMBER (batch, scans, height, width)',
+    '--openvino': "scans as OpenVINO's reader needs them; slower in onnxruntime",
+}
+
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', help='checkpoint file; it must fit exactly')
+    parser = checkpoint_parser(__doc__)
     parser.add_argument('out', type=Path, help='file to write, *.onnx')
-    parser.add_argument(
-        '--shape',
-        nargs=2,
-        type=positive,
-        metavar=('HEIGHT', 'WIDTH'),
-        help='size of the images (that of the test pipeline, else 224 224)',
-    )
-    parser.add_argument(
-        '--dynamic',
-        action='store_true',
-        help='leave batch, height and width open; else batches are of 1',
+    add_size(
+        parser, '--shape', 'of the images (that of the test pipeline, else 224 224)'
     )
     parser.add_argument(
         '--opset', type=int, default=18, help='version of the operators (18)'
     )
-    parser.add_argument(
-        '--fp16',
-        action='store_true',
-        help='weights and arithmetic of 16 bits, hidden states of 32',
-    )
-    parser.add_argument(
-        '--with-preprocessing',
-        action='store_true',
-        help='take RGB pictures, uint8 (batch, height, width, 3), or series in their '
-        'own units: resize and normalisation are inside',
-    )
-    parser.add_argument(
-        '--with-selection',
-        action='store_true',
-        help='also give delta of each token mixer, the mean over its features, as '
-        'delta_STAGE_NUMBER (batch, scans, height, width)',
-    )
-    parser.add_argument(
-        '--openvino',
-        action='store_true',
-        help="scans as OpenVINO's reader needs them; slower in onnxruntime",
-    )
+    add_flags(parser, FLAGS)
     add_options(parser, 'model.head.topk=1')
     return parser.parse_args()
 
@@ -75,8 +57,8 @@ def main() -> None:
         dynamic=args.dynamic,
         opset=args.opset,
         fp16=args.fp16,
-        prepared=args.with_preprocessing,
         openvino=args.openvino,
+        prepared=args.with_preprocessing,
         selection=args.with_selection,
     )
     with one_sentence():

@@ -25,16 +25,17 @@ from importlib import import_module
 from pathlib import Path
 
 import numpy as np
-import torch
 from mmengine.config import Config
 
 import mmmambamixer.patches  # noqa: F401  (safe checkpoints, `mmdet::` bases)
 from mmmambamixer.engine.config import (
     add_options,
     check_output,
+    checkpoint_parser,
     load_config,
     positive,
 )
+from mmmambamixer.engine.device import add_device
 from mmmambamixer.messages import one_sentence
 from mmmambamixer.preflight.series import FORECASTING
 
@@ -42,11 +43,7 @@ TASKS = dict(mmpretrain='classification', mmdet='detection', mmseg='segmentation
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', help='checkpoint file; it must fit exactly')
+    parser = checkpoint_parser(__doc__)
     parser.add_argument('source', type=Path, help='image, folder of images, or table')
     parser.add_argument('--out', type=Path, required=True, help='folder of the results')
     parser.add_argument(
@@ -78,8 +75,7 @@ def parse_args() -> argparse.Namespace:
         help='forecast the last rows of the table and show the truth (forecasting)',
     )
     add_options(parser, 'horizon=336')
-    device = 'cuda' if torch.cuda.is_available() else 'cpu'
-    parser.add_argument('--device', default=device)
+    add_device(parser)
     return parser.parse_args()
 
 

@@ -11,6 +11,7 @@ from mmengine.config import Config
 
 import mmmambamixer.patches  # noqa: F401  (safe checkpoints, `mmdet::` bases)
 from mmmambamixer.engine.config import (
+    add_flags,
     check_output,
     choose_work_dir,
     dataloaders,
@@ -22,6 +23,17 @@ from mmmambamixer.engine.launch import prepare, train
 from mmmambamixer.messages import one_sentence
 from mmmambamixer.preflight.config import check_sections
 
+FLAGS = {
+    '--deterministic': 'equal runs give equal bits on one machine; some GPU '
+    'operations refuse',
+    '--amp': 'mixed precision; needs a GPU',
+    '--no-validate': 'do not validate while training',
+    '--auto-scale-lr': 'scale the learning rate by real batch size / base_batch_size '
+    'of config',
+    '--no-pin-memory': 'switch pinned memory off',
+    '--no-persistent-workers': 'start dataloader workers anew each epoch',
+}
+
 
 def parse_args() -> argparse.Namespace:
     parser = run_parser(__doc__.splitlines()[0], 'model.backbone.d_state=8')
@@ -32,30 +44,7 @@ def parse_args() -> argparse.Namespace:
         metavar='CHECKPOINT',
         help='go on from a checkpoint; without a name, from the latest in the work dir',
     )
-    parser.add_argument(
-        '--deterministic',
-        action='store_true',
-        help='equal runs give equal bits on one machine; some GPU operations refuse',
-    )
-    parser.add_argument(
-        '--amp', action='store_true', help='mixed precision; needs a GPU'
-    )
-    parser.add_argument(
-        '--no-validate', action='store_true', help='do not validate while training'
-    )
-    parser.add_argument(
-        '--auto-scale-lr',
-        action='store_true',
-        help='scale the learning rate by real batch size / base_batch_size of config',
-    )
-    parser.add_argument(
-        '--no-pin-memory', action='store_true', help='switch pinned memory off'
-    )
-    parser.add_argument(
-        '--no-persistent-workers',
-        action='store_true',
-        help='start dataloader workers anew each epoch',
-    )
+    add_flags(parser, FLAGS)
     args = parser.parse_args()
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     return args

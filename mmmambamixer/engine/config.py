@@ -49,6 +49,29 @@ def run_parser(description: str, options: str) -> argparse.ArgumentParser:
     return parser
 
 
+def checkpoint_parser(doc: str) -> argparse.ArgumentParser:
+    """Return a parser of a config and a checkpoint, with a docstring as its help."""
+    parser = argparse.ArgumentParser(
+        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', help='checkpoint file; it must fit exactly')
+    return parser
+
+
+def add_size(parser: argparse.ArgumentParser, option: str, told: str) -> None:
+    """Give a parser an option for the height and width of images."""
+    parser.add_argument(
+        option, nargs=2, type=positive, metavar=('HEIGHT', 'WIDTH'), help=told
+    )
+
+
+def add_flags(parser: argparse.ArgumentParser, flags: Mapping[str, str]) -> None:
+    """Give a parser options without values; `flags` maps their names to the help."""
+    for option, told in flags.items():
+        parser.add_argument(option, action='store_true', help=told)
+
+
 def add_options(parser: argparse.ArgumentParser, example: str) -> None:
     """Give a parser `--cfg-options`, for `load_config`."""
     parser.add_argument(

@@ -1,6 +1,14 @@
 """The device that a tool computes on."""
 
+import argparse
+
 import torch
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Give a parser `--device`: a GPU where torch sees one."""
+    device = 'cuda' if torch.cuda.is_available() else 'cpu'
+    parser.add_argument('--device', default=device)
 
 
 def check_device(name: str) -> None:

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 import torch
-import yaml
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from torch import nn
@@ -219,20 +218,3 @@ def test_a_digest_in_the_name_must_be_that_of_the_file(tmp_path):
     path.write_bytes(b'others')
     with pytest.raises(ValueError, match=f'its name promises .* begins with {digits}'):
         check_digest(path)
-
-
-def test_a_digest_in_the_index_must_be_that_of_the_file(tmp_path):
-    path, index = tmp_path / 'tiny.pth', tmp_path / 'model-index.yml'
-    digest = hashlib.sha256(b'weights').hexdigest()
-    model = dict(
-        Name='tiny', Weights='https://x.org/tiny.pth', Metadata=dict(SHA256=digest)
-    )
-    index.write_text(yaml.safe_dump(dict(Import=['page.yml'])))
-    models = [dict(Name='other', Weights=None), model]
-    (tmp_path / 'page.yml').write_text(yaml.safe_dump(dict(Models=models)))
-    path.write_bytes(b'weights')
-    check_digest(path, index)
-    path.write_bytes(b'others')
-    with pytest.raises(ValueError, match=r'the model index promises .* begins with'):
-        check_digest(path, index)
-    check_digest(path, tmp_path / 'none.yml')

@@ -28,8 +28,8 @@ from torch import Tensor, nn
 
 import mmmambamixer.patches  # noqa: F401  (safe checkpoints, `mmdet::` bases)
 from mmmambamixer.engine.build import build_model, load_weights
-from mmmambamixer.engine.config import add_options, load_config
-from mmmambamixer.engine.device import check_device
+from mmmambamixer.engine.config import add_options, add_size, load_config
+from mmmambamixer.engine.device import add_device, check_device
 from mmmambamixer.engine.fake_batch import SHAPES, fake_batch
 from mmmambamixer.env import describe
 from mmmambamixer.messages import one_sentence
@@ -160,13 +160,12 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--train', action='store_true', help='a training step')
     parser.add_argument('--amp', action='store_true', help='bfloat16 by autocast')
     parser.add_argument('--batch-size', type=int, default=1)
-    parser.add_argument('--shape', type=int, nargs=2, metavar=('HEIGHT', 'WIDTH'))
+    add_size(parser, '--shape', 'of the image')
     parser.add_argument('--warm-up', type=int, default=3, help='steps not measured')
     parser.add_argument('--steps', type=int, default=10, help='at least so many')
     parser.add_argument('--seconds', type=float, default=5, help='at least so long')
     parser.add_argument('--threads', type=int, help='threads of torch on the CPU')
-    device = 'cuda' if torch.cuda.is_available() else 'cpu'
-    parser.add_argument('--device', default=device)
+    add_device(parser)
     parser.add_argument('--out', help='JSON file of the result and its conditions')
     add_options(parser, 'model.backbone.d_state=8')
     return parser.parse_args()

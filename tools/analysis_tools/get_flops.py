@@ -22,7 +22,7 @@ from torch import nn
 
 import mmmambamixer.patches  # noqa: F401  (`mmdet::` bases)
 from mmmambamixer.engine.build import build_model
-from mmmambamixer.engine.config import load_config
+from mmmambamixer.engine.config import add_size, load_config
 from mmmambamixer.messages import one_sentence
 
 SHAPES = {'mmpretrain': (224, 224), 'mmdet': (800, 1280), 'mmseg': (512, 2048)}
@@ -70,12 +70,10 @@ def scans(by_operator: Mapping[str, float]) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('config', help='config file')
-    parser.add_argument(
+    add_size(
+        parser,
         '--shape',
-        type=int,
-        nargs=2,
-        metavar=('HEIGHT', 'WIDTH'),
-        help='of the image; 224 224, 800 1280 or 512 2048 as the framework counts',
+        'of the image; 224 224, 800 1280 or 512 2048 as the framework counts',
     )
     parser.add_argument('--layers', action='store_true', help='table of the layers too')
     args = parser.parse_args()

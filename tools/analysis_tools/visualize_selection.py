@@ -26,8 +26,8 @@ from mmmambamixer.analysis.drawing import (
     draw_tokens,
 )
 from mmmambamixer.engine.build import build_model, load_weights
-from mmmambamixer.engine.config import check_output, load_config
-from mmmambamixer.engine.device import check_device
+from mmmambamixer.engine.config import add_size, check_output, load_config
+from mmmambamixer.engine.device import add_device, check_device
 from mmmambamixer.inference.pipeline import ImagePipeline
 from mmmambamixer.messages import one_sentence
 from mmmambamixer.models.backbones import ViM2
@@ -133,13 +133,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--checkpoint', help='weights; random where it is left out')
     parser.add_argument('--out', type=Path, required=True, help='folder of the PNGs')
-    parser.add_argument(
-        '--size',
-        type=int,
-        nargs=2,
-        metavar=('HEIGHT', 'WIDTH'),
-        help="resize to this instead of the config's test pipeline",
-    )
+    add_size(parser, '--size', "resize to this instead of the config's test pipeline")
     parser.add_argument(
         '--only', nargs='+', choices=PICTURES, default=PICTURES, help='what to draw'
     )
@@ -148,8 +142,7 @@ def parse_args() -> argparse.Namespace:
         action='store_true',
         help='delta of every mixer, not only of the last of each kind in each stage',
     )
-    device = 'cuda' if torch.cuda.is_available() else 'cpu'
-    parser.add_argument('--device', default=device)
+    add_device(parser)
     return parser.parse_args()
 
 
