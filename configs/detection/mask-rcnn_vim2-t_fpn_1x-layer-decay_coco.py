@@ -6,7 +6,7 @@ Hardware: 8 GPUs, 2 images each.
 Expected: no figure in the paper, none measured here.
 
 For fine-tuning: each mixer learns 0.9 times as fast as the one after it, so it wants
-starting weights in model.backbone.init_cfg (see configs/detection/README.md).
+starting weights in model.backbone.init_cfg (see docs/your_own_data.md).
 """
 
 _base_ = './mask-rcnn_vim2-t_fpn_1x_coco.py'

@@ -5,7 +5,7 @@ Hardware: 8 GPUs, 2 images each.
 Expected: box AP 47.1, mask AP 42.4; from paper (it names no schedule), not reproduced.
 
 There are no published weights, so it trains from scratch; to start from a classifier of
-yours set model.backbone.init_cfg (see configs/detection/README.md).
+yours set model.backbone.init_cfg (see docs/your_own_data.md).
 """
 
 _base_ = [

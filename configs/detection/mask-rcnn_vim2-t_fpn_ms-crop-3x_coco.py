@@ -6,7 +6,7 @@ Hardware: 8 GPUs, 2 images each.
 Expected: no figure in the paper, none measured here.
 
 There are no published weights, so it trains from scratch; to start from a classifier of
-yours set model.backbone.init_cfg (see configs/detection/README.md).
+yours set model.backbone.init_cfg (see docs/your_own_data.md).
 """
 
 _base_ = [

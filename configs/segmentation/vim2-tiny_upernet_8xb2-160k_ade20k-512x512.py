@@ -7,7 +7,7 @@ Expected: mIoU 48.6, with test-time augmentation (--tta) 49.9; from paper, not
           reproduced.
 
 There are no published weights, so it trains from scratch; to start from a classifier of
-yours set model.backbone.init_cfg (see configs/segmentation/README.md).
+yours set model.backbone.init_cfg (see docs/your_own_data.md).
 """
 
 _base_ = [
