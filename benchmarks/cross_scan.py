@@ -193,7 +193,7 @@ def measure(
 
 
 def why_absent(args: argparse.Namespace) -> str:
-    """Return why VMamba's code can not be measured, or ''."""
+    """Return why VMamba's code cannot be measured, or ''."""
     if args.vmamba is None:
         return '--vmamba names no folder'
     if args.device == 'cuda' and importlib.util.find_spec(KERNEL) is None:

@@ -140,7 +140,7 @@ def geometric_means(rows: Iterable[Mapping]) -> dict[str, dict]:
 
 
 def short(x: float) -> float | None:
-    """Return a number with three digits, None for one that JSON can not hold."""
+    """Return a number with three digits, None for one that JSON cannot hold."""
     return float(f'{x:.3g}') if math.isfinite(x) else None
 
 

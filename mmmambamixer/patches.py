@@ -48,7 +48,7 @@ def load_url(address: str, model_dir: str | None = None, map_location=None, **_)
         map_location: As in `torch.load`.
 
     Raises:
-        FileNotFoundError: If it can not be fetched.
+        FileNotFoundError: If it cannot be fetched.
         ValueError: As `load_local`.
     """
     folder = Path(model_dir or Path(torch.hub.get_dir()) / 'checkpoints')
@@ -58,7 +58,7 @@ def load_url(address: str, model_dir: str | None = None, map_location=None, **_)
         try:
             torch.hub.download_url_to_file(address, str(path), progress=False)
         except OSError as error:
-            raise FileNotFoundError(f'{address} can not be fetched: {error}') from error
+            raise FileNotFoundError(f'{address} cannot be fetched: {error}') from error
     return load_local(path, map_location)
 
 

@@ -146,7 +146,7 @@ def read_config(path: str | os.PathLike) -> Config:
         if isinstance(error, ImportError) and (told := failed_import(error)):
             raise ValueError(f'{file}: {told}') from error
         raise ValueError(
-            f'{file} can not be read as a config: '
+            f'{file} cannot be read as a config: '
             f'{type(error).__name__}, {" ".join(explain(error).split())}'
         ) from error
 

@@ -1,6 +1,6 @@
 """Whether a COCO annotation file says what mmdet would take from it.
 
-mmdet drops boxes that it can not use, and says nothing.
+mmdet drops boxes that it cannot use, and says nothing.
 """
 
 import math

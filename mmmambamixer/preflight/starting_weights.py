@@ -57,7 +57,7 @@ def check_loaded(
         lacking = [key for key in OF_A_RUN if key not in checkpoint]
         if lacking:
             raise ValueError(
-                f'{name} holds no {", ".join(lacking)}, so a run can not go on from '
+                f'{name} holds no {", ".join(lacking)}, so a run cannot go on from '
                 'it; for a new run that starts from its weights set load_from'
             )
         refuse(runner.model, misfits(runner.model, checkpoint, name), name)

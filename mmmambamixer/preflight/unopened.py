@@ -53,7 +53,7 @@ def explain_data(error: Exception, key: str, files: Mapping[str, CocoFile]) -> s
     path = path.get('xml_path') if isinstance(path, Mapping) else None
     if EMPTY not in str(error):
         where = f', the file at fault is {path}' * bool(path)
-        told = f'{key} can not be made: {explain(error)}{where}'
+        told = f'{key} cannot be made: {explain(error)}{where}'
     else:
         told = f'{key} has no image that its filters let pass'
         classes = getattr(dataset, 'metainfo', {}).get('classes') or ()

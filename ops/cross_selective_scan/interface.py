@@ -85,7 +85,7 @@ def cross_selective_scan(
         dt_weight.dim() == 3 and dt_weight.shape[2] > 0,
         f'dt_weight must be (g, d, r) with r > 0, got {tuple(dt_weight.shape)}',
     )
-    if height < 0 or width < 0:  # no `expect`: compiled graphs can not format a symbol
+    if height < 0 or width < 0:  # no `expect`: compiled graphs cannot format a symbol
         raise ValueError(
             f'height and width must not be negative, got {height} and {width}'
         )

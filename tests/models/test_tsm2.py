@@ -333,7 +333,7 @@ def test_a_mirrored_forecast_turns_with_its_window(centre):
         ),
         (dict(time_mixer='mamba'), "time_mixer must be one of .*, got 'mamba'"),
         (dict(variate_mixer='both'), "variate_mixer must be one of .*, got 'both'"),
-        (dict(time_mixer='none', variate_mixer='none'), "can not both be 'none'"),
+        (dict(time_mixer='none', variate_mixer='none'), "cannot both be 'none'"),
         (dict(norm='batch'), "norm must be one of '2d', 'token', got 'batch'"),
         (dict(time_scans=4), '1 or 2 scans, got 4'),
         (dict(centre='first'), "centre must be one of .*, got 'first'"),

@@ -132,7 +132,7 @@ def diverged(own: dict) -> dict:
 
 
 NO_WEIGHTS = 'holds no weights: expected a dict of tensors, or one with the key state_d'
-NO_RUN = 'holds no meta, message_hub, optimizer, so a run can not go on from it'
+NO_RUN = 'holds no meta, message_hub, optimizer, so a run cannot go on from it'
 MODEL = 'does not fit this ImageClassifier of 77 tensors:'
 CONTENTS = [
     ('load_from', lambda own: {}, f'{NO_WEIGHTS}ict, got the keys none'),

@@ -52,7 +52,7 @@ OPTIONS = [
     ('custom_imports.imports=[no_x]', 'custom_imports has no_x, which cannot be impor'),
     ('val_evaluator.type=CocoMetric', "registry; did you mean 'mmdet.CocoMetric'?"),
     # data
-    ('train_dataloader.batch_size=0', 'train_dataloader can not be made: batch_size'),
+    ('train_dataloader.batch_size=0', 'train_dataloader cannot be made: batch_size'),
     ('train_dataloader.num_workers=-1', 'num_workers option should be non-negative'),
     ('train_dataloader.batch_siz=2', "'batch_siz'; did you mean 'batch_size'?"),
     ('train_dataloader.dataset.type=CustomDatset', "you mean 'CustomDataset'?"),
@@ -85,11 +85,11 @@ def test_options(option, text, configs, scenes, call):
 FILES = [
     ('x.py', 'model = dict(', '{path} is not Python, line 1: '),
     ('x.py', 'hello world', '{path} is not Python, line 1: invalid syntax'),
-    ('x.py', 'a = b', "{path} can not be read as a config: NameError, name 'b' is not"),
-    ('x.py', "_base_ = 'no.py'", 'can not be read as a config: FileNotFoundError'),
-    ('x.py', "_base_ = 'mmfoo::a.py'", '{path} can not be read as a config: '),
-    ('x.json', '{"model": ', '{path} can not be read as a config: JSONDecodeError'),
-    ('x.yml', 'model: {', '{path} can not be read as a config: ParserError'),
+    ('x.py', 'a = b', "{path} cannot be read as a config: NameError, name 'b' is not"),
+    ('x.py', "_base_ = 'no.py'", 'cannot be read as a config: FileNotFoundError'),
+    ('x.py', "_base_ = 'mmfoo::a.py'", '{path} cannot be read as a config: '),
+    ('x.json', '{"model": ', '{path} cannot be read as a config: JSONDecodeError'),
+    ('x.yml', 'model: {', '{path} cannot be read as a config: ParserError'),
     (
         'x.py',
         "custom_imports = dict(imports=['no_such_x'])",

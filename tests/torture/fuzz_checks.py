@@ -81,7 +81,7 @@ def _same_bits(what: str, x: Tensor, expected: Tensor) -> None:
 
 
 def smallest(case: Case, interpreted: bool = False) -> tuple[Case, str]:
-    """Return a case that fails as `case` does and can not be made simpler, and how."""
+    """Return a case that fails as `case` does and cannot be made simpler, and how."""
     found = problem(case, interpreted)
     kind = found.split(':')[0]
     again = True

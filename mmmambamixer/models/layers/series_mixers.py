@@ -112,7 +112,7 @@ class SeriesMixers(nn.Module):
         expect_choice('variate_mixer', variate_mixer, VARIATE_MIXERS)
         expect_choice('norm', norm, NORMS)
         if time_mixer == variate_mixer == 'none':
-            raise ValueError("time_mixer and variate_mixer can not both be 'none'")
+            raise ValueError("time_mixer and variate_mixer cannot both be 'none'")
         sizes = dict(d_model=d_model, expand=expand, d_state=d_state)
         make_time = {
             'selective': lambda: SelectiveSequenceMixer(scans=time_scans, **sizes),
