@@ -68,6 +68,31 @@ def cross_selective_scan(
     Reference: cross-scan and cross-merge, VMamba, arXiv:2401.10166; S6, Mamba,
     arXiv:2312.00752, Alg. 2.
     """
+    _expect_agreement(
+        *(u, dt, dt_weight, A, B, C, D, dt_bias),
+        **dict(routes=routes, height=height, width=width),
+    )
+    if u.dim() == 3:
+        u = u[:, None]
+    work = state_dtype(u)
+    dt_weight, A, D, dt_bias = (
+        None if p is None else p.to(work) for p in (dt_weight, A, D, dt_bias)
+    )
+    tensors = (u, dt, dt_weight, A, B, C, D, dt_bias)
+    y, _ = torch.ops.mmmambamixer.cross_selective_scan(
+        *tensors,
+        [int(Route(route)) for route in routes],
+        height,
+        width,
+        states_interval(tensors),
+    )
+    return y
+
+
+def _expect_agreement(
+    u, dt, dt_weight, A, B, C, D, dt_bias, *, routes, height, width
+) -> None:
+    """Raise unless kinds, shapes and devices of the arguments agree."""
     expect_tensors(
         dict(u=u, dt=dt, dt_weight=dt_weight, A=A, B=B, C=C),
         dict(D=D, dt_bias=dt_bias),
@@ -98,7 +123,6 @@ def cross_selective_scan(
     expect_one_for_each_scan(routes, g)
     if u.dim() == 3:
         expect_shape('u', u, (b, l, d), '(b, height * width, d)')
-        u = u[:, None]
     else:
         expect_shape('u', u, (b, g, l, d), '(b, g, height * width, d)')
     expect_shape('dt', dt, (b, g, l, r), '(b, g, height * width, r)')
@@ -107,20 +131,6 @@ def cross_selective_scan(
     expect_shape('C', C, (b, g, l, n), '(b, g, height * width, n)')
     expect_shape('D', D, (g, d), '(g, d)')
     expect_shape('dt_bias', dt_bias, (g, d), '(g, d)')
-
-    work = state_dtype(u)
-    dt_weight, A, D, dt_bias = (
-        None if p is None else p.to(work) for p in (dt_weight, A, D, dt_bias)
-    )
-    tensors = (u, dt, dt_weight, A, B, C, D, dt_bias)
-    y, _ = torch.ops.mmmambamixer.cross_selective_scan(
-        *tensors,
-        [int(Route(route)) for route in routes],
-        height,
-        width,
-        states_interval(tensors),
-    )
-    return y
 
 
 def _setup_context(ctx, inputs, output):

@@ -1,11 +1,6 @@
 // The scan kernels for AVX2 processors.
 #include "engine.h"
 
-#include <cmath>
-#include <cstdint>
-#include <cstring>
-#include <type_traits>
-
 #ifdef MMMAMBAMIXER_X86
 #include <immintrin.h>
 

@@ -1,10 +1,6 @@
 // The scan kernels for AVX-512 processors.
 #include "engine.h"
 
-#include <cmath>
-#include <cstdint>
-#include <cstring>
-#include <type_traits>
 #ifdef MMMAMBAMIXER_X86
 #include <immintrin.h>
 

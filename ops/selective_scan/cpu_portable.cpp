@@ -1,13 +1,6 @@
 // The scan kernels for portable processors.
 #include "engine.h"
 
-#include <cmath>
-#include <cstdint>
-#include <cstring>
-#include <type_traits>
-
-
-
 #define LANE_BYTES 16
 
 namespace mmmambamixer {
@@ -20,5 +13,3 @@ const Kernels kernels_portable = {
     "portable", portable::forward<float>, portable::backward<float>, portable::forward<double>,
     portable::backward<double>};
 }  // namespace mmmambamixer
-
-

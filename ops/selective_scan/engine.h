@@ -4,7 +4,11 @@
 // Axis letters: b batch, k scan (group), l step, d channel, n state, r rank of delta.
 #pragma once
 
+// for engine_impl.h too, which is compiled under pragmas that no header may see
+#include <cmath>
 #include <cstdint>
+#include <cstring>
+#include <type_traits>
 
 #include "../kind.h"
 
