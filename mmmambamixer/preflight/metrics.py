@@ -1,7 +1,10 @@
 """Whether the metrics get what they need, and read what is evaluated."""
 
+import inspect
+import re
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 from mmengine.evaluator import BaseMetric
 from torch import nn
 from torch.utils.data import Dataset
@@ -51,6 +54,10 @@ def check_metric(
     check_numbers_of_classes(metric, classes, key)
     check_asked(metric, key)
     check_sample(metric, sample, key, f'{part}_dataloader')
+    if hasattr(metric, '_lvis_api'):
+        from mmdet.evaluation.metrics.lvis_metric import LVISEval
+
+        check_lvis(LVISEval, key)
     if hasattr(metric, '_coco_api') and 'segm' in getattr(metric, 'metrics', ()):
         check_predicts_masks(model, key)
     check_ground_truth(metric, entry.get('ann_file'), datasets, part)
@@ -90,6 +97,26 @@ def check_sample(metric: BaseMetric, sample, key: str, loader: str) -> None:
             f'which the pipeline of {loader} does not give: load the annotations, and '
             'name what is needed in meta_keys where the last step has them'
         )
+
+
+def check_lvis(evaluation: type, key: str) -> None:
+    """Raise ValueError if the package lvis calls what NumPy no longer has.
+
+    As its version 0.5.3, and mmlvis 10.5.3, would after the first epoch.
+
+    Args:
+        evaluation: The package's `LVISEval`.
+        key: Name of the evaluator.
+    """
+    if hasattr(np, 'float') or not re.search(
+        r'\bnp\.float\b', inspect.getsource(evaluation)
+    ):
+        return
+    raise ValueError(
+        f'{key} needs the package lvis, which calls np.float, and NumPy '
+        f'{np.__version__} has none: write float for np.float in '
+        f'{inspect.getfile(evaluation)}'
+    )
 
 
 def check_predicts_masks(model: nn.Module, key: str) -> None:

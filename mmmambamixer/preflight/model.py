@@ -23,6 +23,7 @@ def head_classes(model: nn.Module) -> dict[str, int]:
         if (
             any(part.endswith('head') for part in parts)
             and not any(part in OWN_CLASSES for part in parts)
+            and not hasattr(module, 'boundary_threshold')  # STDC's tells edges
             and isinstance(getattr(module, 'num_classes', None), int)
         ):
             counts[name] = module.num_classes
@@ -119,6 +120,20 @@ def check_levels(model: nn.Module, neck: nn.Module | None, maps: int) -> None:
             )
 
 
+def input_channels(model: nn.Module) -> int | None:
+    """Return the channels of the images that a model reads, None if it does not say.
+
+    Some backbones, as MobileNetV2, count the channels of their layers in `in_channels`,
+    so the first layer must read as many.
+    """
+    backbone = getattr(unwrapped(model), 'backbone', None)
+    channels = getattr(backbone, 'in_channels', None)
+    if not isinstance(channels, int):
+        return None
+    first = next((x for x in backbone.modules() if isinstance(x, nn.Conv2d)), None)
+    return channels if first is None or first.in_channels == channels else None
+
+
 def check_preprocessor(model: nn.Module) -> None:
     """Raise unless mean and deviation of the data preprocessor are usable.
 
@@ -129,14 +144,13 @@ def check_preprocessor(model: nn.Module) -> None:
         ValueError: If they are for another number of channels than the backbone reads,
             or a deviation is not positive.
     """
-    model = unwrapped(model)
-    channels = getattr(getattr(model, 'backbone', None), 'in_channels', None)
-    preprocessor = getattr(model, 'data_preprocessor', None)
+    channels = input_channels(model)
+    preprocessor = getattr(unwrapped(model), 'data_preprocessor', None)
     for name in ('mean', 'std'):
         numbers = getattr(preprocessor, name, None)
         if not isinstance(numbers, Tensor):
             continue
-        if isinstance(channels, int) and numbers.numel() not in (1, channels):
+        if channels is not None and numbers.numel() not in (1, channels):
             raise ValueError(
                 f'data_preprocessor.{name} has {numbers.numel()} numbers, but '
                 f'backbone.in_channels is {channels}'

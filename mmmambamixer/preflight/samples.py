@@ -14,7 +14,8 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from ..messages import explain, few
-from ..wrappers import merges_views, unwrapped
+from ..wrappers import merges_views
+from .model import input_channels
 
 MARK = '\ufeff'
 """Byte order mark that some editors put before the first line of a text."""
@@ -207,8 +208,8 @@ def check_image(model: nn.Module, channels: int | None, key: str) -> None:
     Raises:
         ValueError: Names both numbers.
     """
-    wanted = getattr(getattr(unwrapped(model), 'backbone', None), 'in_channels', None)
-    if isinstance(wanted, int) and channels not in (None, wanted):
+    wanted = input_channels(model)
+    if wanted is not None and channels not in (None, wanted):
         raise ValueError(
             f'the images of {key} have {channels} channels, but '
             f'model.backbone.in_channels is {wanted}'

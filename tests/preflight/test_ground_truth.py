@@ -1,6 +1,5 @@
 """Annotation files of LVIS, whose metric counts the match with id 0 as a miss."""
 
-import importlib.util
 import json
 from collections import defaultdict
 from types import SimpleNamespace
@@ -9,6 +8,7 @@ import numpy as np
 import pytest
 
 from mmmambamixer.preflight.ground_truth import check_ground_truth
+from mmmambamixer.preflight.metrics import check_lvis
 
 BOX = [2, 2, 12, 12]
 
@@ -76,21 +76,37 @@ def test_images_that_the_file_lacks_are_told():
         check_ground_truth(metric(api), 'lvis.json', [Images([0, 1, 7])], 'val')
 
 
-@pytest.mark.skipif(not importlib.util.find_spec('lvis'), reason='lvis is missing')
 def test_the_package_itself_measures_all_of_it(tmp_path, said, monkeypatch):
     monkeypatch.setattr(np, 'float', float, raising=False)  # which it still calls
-    from lvis import LVIS, LVISEval, LVISResults
-
+    lvis = pytest.importorskip('lvis')
     path = tmp_path / 'lvis.json'
     path.write_text(json.dumps(content(0, 1)))
 
     def measured(api) -> float:
         found = [dict(image_id=i, category_id=1, bbox=BOX, score=0.9) for i in range(2)]
-        evaluation = LVISEval(api, LVISResults(api, found), 'bbox')
+        evaluation = lvis.LVISEval(api, lvis.LVISResults(api, found), 'bbox')
         evaluation.run()
         return evaluation.results['AP']
 
-    api = LVIS(str(path))
+    api = lvis.LVIS(str(path))
     assert measured(api) < 1
     check_ground_truth(metric(api), str(path), [Images([0, 1])], 'val')
     assert measured(api) == pytest.approx(1)
+
+
+class Old:
+    def accumulate(self) -> float:
+        return np.float(1)
+
+
+class New:
+    def accumulate(self) -> float:
+        return np.float64(1) + float(1) + np.float32(1)
+
+
+def test_a_package_that_this_numpy_fails_is_told():
+    check_lvis(New, 'val_evaluator')
+    with pytest.raises(AttributeError):
+        Old().accumulate()  # what it is about
+    with pytest.raises(ValueError, match=r'val_evaluator .*test_ground_truth\.py'):
+        check_lvis(Old, 'val_evaluator')

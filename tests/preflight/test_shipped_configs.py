@@ -7,6 +7,7 @@ is compared too.
 
 import csv
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -50,6 +51,18 @@ PARTS = ('train', 'val', 'test')
 RARE = ('_dataloader has no object of ', '_dataloader has no pixel of ')
 NUMBERED = 'labels are taken to be in the same order'
 """Class folders that are numbers cannot be compared with names, which is said."""
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    """Do without what takes most of the time and decides nothing here.
+
+    Each data set of MMEngine collects all garbage of the process when it is made, and
+    tensors without memory need no values.
+    """
+    idle = SimpleNamespace(collect=lambda: 0)
+    monkeypatch.setattr('mmengine.dataset.base_dataset.gc', idle)
+    monkeypatch.setattr('torch.nn.init.trunc_normal_', lambda tensor, **_: tensor)
 
 
 def write_scenes(root: Path) -> None:

@@ -33,7 +33,7 @@ from mmmambamixer.engine.device import add_device, check_device
 from mmmambamixer.engine.fake_batch import SHAPES, fake_batch
 from mmmambamixer.env import describe
 from mmmambamixer.messages import one_sentence
-from mmmambamixer.preflight.model import head_classes
+from mmmambamixer.preflight.model import head_classes, input_channels
 
 
 def test_step(model: nn.Module, batch: dict, autocast: Callable) -> list:
@@ -188,7 +188,7 @@ def main() -> None:
             load_weights(model, args.checkpoint)
         model.to(args.device)
         classes = min(head_classes(model).values(), default=1)
-        channels = getattr(model.backbone, 'in_channels', 3)
+        channels = input_channels(model) or 3
         batch = fake_batch(
             scope, args.batch_size, args.shape, channels=channels, classes=classes
         )

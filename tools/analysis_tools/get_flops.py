@@ -24,6 +24,7 @@ import mmmambamixer.patches  # noqa: F401  (`mmdet::` bases)
 from mmmambamixer.engine.build import build_model
 from mmmambamixer.engine.config import add_size, load_config
 from mmmambamixer.messages import one_sentence
+from mmmambamixer.preflight.model import input_channels
 
 SHAPES = {'mmpretrain': (224, 224), 'mmdet': (800, 1280), 'mmseg': (512, 2048)}
 """Height and width for which the papers and pages of each framework state FLOPs."""
@@ -38,7 +39,7 @@ def analyze(model: nn.Module, scope: str, shape: tuple[int, int]) -> FlopAnalyze
         shape: Height and width.
     """
     model.eval().requires_grad_(False)
-    channels = getattr(model.backbone, 'in_channels', 3)
+    channels = input_channels(model) or 3
     image = torch.rand(1, channels, *shape)
     if scope == 'mmdet':
         model.forward = partial(model.forward, data_samples=[detection_sample(shape)])
