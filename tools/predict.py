@@ -93,6 +93,7 @@ def predict_images(args: argparse.Namespace, config: Config) -> list[str]:
     """Write the predictions of images; return lines that say so."""
     from mmmambamixer.inference.images import find_images, result_names
     from mmmambamixer.inference.model import load_model, predictions
+    from mmmambamixer.inference.output import Output
     from mmmambamixer.inference.pipeline import ImagePipeline
     from mmmambamixer.inference.steps import test_dataset
 
@@ -105,15 +106,15 @@ def predict_images(args: argparse.Namespace, config: Config) -> list[str]:
     args.out.mkdir(parents=True, exist_ok=True)
     np.random.seed(0)  # mmdet draws the shades of masks
     size = task.BATCH_SIZE if args.batch_size is None else args.batch_size
-    line = task.write(
-        predictions(config, model, pipeline, images, size),
-        model.dataset_meta,
-        args.out,
+    output = Output(
+        folder=args.out,
+        meta=model.dataset_meta,
         read=pipeline.picture,
         names=result_names(images, args.source),
         show=task.SHOWN if args.show is None else args.show,
         threshold=args.score_threshold,
     )
+    line = task.write(predictions(config, model, pipeline, images, size), output)
     if pipeline.drawn:
         line += f'\npictures are drawn {pipeline.drawn}'
     return [

@@ -1,11 +1,12 @@
 """Write what a classifier predicts: labels as JSON, and a sheet of pictures."""
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
+from .output import Output
 from .sheet import Cell, draw_sheet, spread, thumbnail
 
 BATCH_SIZE = 64
@@ -13,30 +14,23 @@ SHOWN = 60
 COLUMNS = 10
 
 
-def write(
-    samples: Iterable[tuple[Path, object]],
-    meta: dict,
-    out: Path,
-    *,
-    read: Callable[[Path], np.ndarray],
-    show: int,
-    **_,
-) -> str:
+def write(samples: Iterable[tuple[Path, object]], output: Output) -> str:
     """Write `predictions.json` and `predictions.png`; return one line that sums up.
 
     Where an image lies in a folder that is named like a class, that is the truth.
     """
+    out, meta = output.folder, output.meta
     results = [result(path, sample, meta['classes']) for path, sample in samples]
     (out / 'predictions.json').write_text(json.dumps(results, indent=1) + '\n')
     for item in results:
         told = f'{item["image"]}  {item["label"]}  {item["confidence"]:.3f}'
         print(told + (f'  truth {item["truth"]}' if 'truth' in item else ''))
-    shown = choose_shown(results, show)
+    shown = choose_shown(results, output.show)
     title = headline(results)
     if len(shown) < len(results):
         title += f'; {len(shown)} shown, wrong ones first'
     if shown:
-        cells = [cell(item, read(Path(item['image']))) for item in shown]
+        cells = [cell(item, output.read(Path(item['image']))) for item in shown]
         sheet = out / 'predictions.png'
         draw_sheet(cells, sheet, title, columns=COLUMNS, side=1.5)
     return headline(results)

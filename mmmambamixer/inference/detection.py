@@ -3,7 +3,7 @@
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 import mmcv
@@ -13,6 +13,7 @@ from mmdet.structures.mask import encode_mask_results
 from mmdet.visualization import DetLocalVisualizer
 
 from .images import read_picture
+from .output import Output
 from .sheet import Cell, draw_sheet, spread, thumbnail
 
 BATCH_SIZE = 1
@@ -23,51 +24,38 @@ SIDE = 800
 """Smaller pictures are enlarged by a whole factor to this side, so that text fits."""
 
 
-def write(
-    samples: Iterable[tuple[Path, DetDataSample]],
-    meta: dict,
-    out: Path,
-    *,
-    read: Callable[[Path], np.ndarray],
-    names: dict[Path, Path],
-    show: int,
-    threshold: float,
-) -> str:
+def write(samples: Iterable[tuple[Path, DetDataSample]], output: Output) -> str:
     """Write `predictions.json`, `overlays/` and `predictions.png`.
 
     Args:
         samples: Images and their detections.
-        meta: `classes` and `palette`.
-        out: Folder of the results.
-        read: Returns the picture of an image.
-        names: Relative path of each overlay.
-        show: Images on the sheet.
-        threshold: Least score of what is drawn; the JSON has everything.
+        output: Where they go.
 
     Returns:
         One line that sums up.
     """
+    out, meta = output.folder, output.meta
     visualizer = DetLocalVisualizer(name='predict', alpha=0.6)
     visualizer.dataset_meta = meta
     results, drawn = [], {}
     for index, (path, sample) in enumerate(samples):
         found = coco_results(index, path, sample.pred_instances, meta['classes'])
         results += found
-        drawn[path] = [r['category'] for r in found if r['score'] >= threshold]
-        overlay = draw(visualizer, read(path), sample, threshold)
-        mmcv.imwrite(overlay[..., ::-1], str(out / 'overlays' / names[path]))
+        drawn[path] = [r['category'] for r in found if r['score'] >= output.threshold]
+        overlay = draw(visualizer, output.read(path), sample, output.threshold)
+        mmcv.imwrite(overlay[..., ::-1], str(out / 'overlays' / output.names[path]))
     (out / 'predictions.json').write_text(json.dumps(results) + '\n')
 
     total = sum(map(len, drawn.values()))
-    line = f'{len(drawn)} images, {total} objects with score >= {threshold:g}'
+    line = f'{len(drawn)} images, {total} objects with score >= {output.threshold:g}'
     cells = []
-    shown = spread(list(drawn), show)
+    shown = spread(list(drawn), output.show)
     for path in shown:
         counts = Counter(drawn[path])
         told = ', '.join(f'{n} x {name}' for name, n in counts.most_common(4)) or 'none'
         told += ', ...' if len(counts) > 4 else ''
-        overlay = read_picture(out / 'overlays' / names[path])
-        picture = thumbnail(read(path))
+        overlay = read_picture(out / 'overlays' / output.names[path])
+        picture = thumbnail(output.read(path))
         cells += [Cell(picture, path.name), Cell(thumbnail(overlay), told)]
     if cells:
         pairs = min(PAIRS, len(shown))

@@ -1,7 +1,7 @@
 """Write what a segmenter predicts: label maps, pictures over the images, shares."""
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ from mmseg.structures import SegDataSample
 from mmseg.visualization import SegLocalVisualizer
 from PIL import Image
 
+from .output import Output
 from .sheet import Cell, draw_sheet, spread, thumbnail
 
 BATCH_SIZE = 1
@@ -20,36 +21,24 @@ LEGEND = 24
 """Classes that a legend names, the largest first."""
 
 
-def write(
-    samples: Iterable[tuple[Path, SegDataSample]],
-    meta: dict,
-    out: Path,
-    *,
-    read: Callable[[Path], np.ndarray],
-    names: dict[Path, Path],
-    show: int,
-    **_,
-) -> str:
+def write(samples: Iterable[tuple[Path, SegDataSample]], output: Output) -> str:
     """Write `predictions.json`, `label_maps/`, `overlays/` and `predictions.png`.
 
     Args:
         samples: Images and their label maps.
-        meta: `classes` and `palette`.
-        out: Folder of the results.
-        read: Returns the picture of an image.
-        names: Relative path of each image's PNG files.
-        show: Images on the sheet.
+        output: Where they go.
 
     Returns:
         One line that sums up.
     """
+    out, meta = output.folder, output.meta
     visualizer = SegLocalVisualizer(name='predict', alpha=0.6)
     visualizer.dataset_meta = meta
-    on_sheet = set(spread(list(names), show))
+    on_sheet = set(spread(list(output.names), output.show))
     results, cells = [], []
     for path, sample in samples:
-        picture = read(path)
-        label_map = out / 'label_maps' / names[path]
+        picture = output.read(path)
+        label_map = out / 'label_maps' / output.names[path]
         labels = sample.pred_sem_seg.data[0].numpy()
         save_label_map(labels, meta['palette'], label_map)
         shares = class_shares(labels, meta['classes'])
@@ -59,7 +48,7 @@ def write(
             'image', picture, sample, draw_gt=False, with_labels=False
         )
         pair = [Cell(picture, path.name), Cell(visualizer.get_image(), 'prediction')]
-        overlay = out / 'overlays' / names[path]
+        overlay = out / 'overlays' / output.names[path]
         overlay.parent.mkdir(parents=True, exist_ok=True)
         side = min(max(picture.shape[1] / 100, 5), 15)  # inches of 100 pixels
         patches = legend(shares, meta)
