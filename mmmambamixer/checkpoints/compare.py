@@ -62,7 +62,7 @@ def check_numbers(state: Mapping, name: str) -> None:
     ]
     if wrong:
         raise ValueError(
-            f'{name} is of no use: {len(wrong)} of its {len(state)} tensors have '
+            f'{name} cannot be used: {len(wrong)} of its {len(state)} tensors have '
             f'values that are not a number ({first(wrong)})'
         )
 

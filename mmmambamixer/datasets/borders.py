@@ -31,22 +31,28 @@ def split_borders(
     if len(rule) == 3 and kinds == {int}:
         ends = rule
         if ends[-1] > rows:
-            raise ValueError(f'the test part ends at row {ends[-1]} of {rows} rows')
+            raise ValueError(
+                f'borders end the test part at row {ends[-1]}, but the table has only '
+                f'{rows} rows'
+            )
     elif len(rule) == 2 and kinds <= {int, float}:
         if not (min(rule) > 0 and sum(rule) < 1):
             raise ValueError(
-                f'fractions of train and test are positive and leave some for val, '
-                f'got {rule}'
+                'borders as fractions (train, test) must be positive and their sum '
+                f'below 1, so that rows are left for validation, got {rule}'
             )
         # not int(0.8 * rows), which is off by a row
         ends = int(rule[0] * rows), rows - int(rule[1] * rows), rows
     else:
         raise ValueError(
-            'borders are three row numbers such as (8640, 11520, 14400) or two '
+            'borders must be three row numbers such as (8640, 11520, 14400) or two '
             f'fractions such as (0.7, 0.2), got {rule}'
         )
     if not 0 < ends[0] < ends[1] < ends[2]:
-        raise ValueError(f'train, val and test end at ascending rows, got {ends}')
+        raise ValueError(
+            'borders must be the ends of train, val and test in ascending order, got '
+            f'{ends}'
+        )
     return {
         'train': (0, ends[0]),
         'val': (ends[0], ends[1]),

@@ -27,9 +27,14 @@ def refuse_repeated(names: Sequence[str], source: str) -> None:
     """Refuse a header that names a column twice, or not at all behind the first."""
     for place, name in enumerate(names):
         if name in names[:place]:
-            raise ValueError(f'{source}: a column is named once, got {name!r} twice')
+            raise ValueError(
+                f'{source}: two columns are named {name!r}: rename or remove one'
+            )
         if place and (name in ('', 'nan') or name.startswith('Unnamed: ')):
-            raise ValueError(f'{source}: a column has a name, number {place + 1} none')
+            raise ValueError(
+                f'{source}: column {place + 1} has no name: give it one in the header, '
+                'or remove the column'
+            )
 
 
 def refuse_disorder(
@@ -41,16 +46,20 @@ def refuse_disorder(
         row = int((steps < 0).argmax()) + 1
         again = len(np.unique(dates)) < len(dates)
         raise ValueError(
-            f'{source}: dates ascend, got {dates[row]} in row {row + 1} after '
-            f'{dates[row - 1]}: '
-            + (f'dates come again{hints[1]}' if again else 'sort the rows by date')
+            f'{source}: the dates are not in order: {dates[row]} in row {row + 1} '
+            f'comes after {dates[row - 1]}: '
+            + (
+                f'some dates are repeated{hints[1]}'
+                if again
+                else 'sort the rows by date'
+            )
         )
     if (steps == 0).any() and not irregular:
         row = int((steps == 0).argmax()) + 1
         raise ValueError(
-            f'{source}: a date has one row, got {dates[row]} in rows {row} and '
-            f'{row + 1}: keep one of them, and where the clock is set back give the '
-            f'dates their time zone{"".join(hints)}'
+            f'{source}: the date {dates[row]} is in two rows, {row} and {row + 1}: '
+            'keep one of them, or, if the clock was set back there, give the dates a '
+            f'time zone{"".join(hints)}'
         )
 
 
@@ -65,7 +74,7 @@ def texts(names: Sequence, id: str, source: str) -> list[str]:
         if name in names[:place]:
             raise ValueError(
                 f'{source}: column {id!r} has the number {name} and the text {name!r}: '
-                'give one type to all'
+                'write all of them as numbers or all as text'
             )
     return names
 
@@ -89,7 +98,7 @@ def numbers(column, source: str) -> NDArray:
         if bad.any():
             row = int(bad.to_numpy().argmax())
             raise ValueError(
-                f'{source}: column {column.name!r} should hold numbers, got '
+                f'{source}: column {column.name!r} must hold numbers, got '
                 f'{column.iloc[row]!r} in row {row + 1}'
             )
         column = values

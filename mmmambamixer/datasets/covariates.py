@@ -85,7 +85,7 @@ def future_covariates(
             variate.
     """
     if isinstance(sources, (str, Mapping)):
-        raise ValueError(f'future is a list of names and tables, got {sources!r}')
+        raise ValueError(f'future must be a list of names and tables, got {sources!r}')
     values, names, calendar = [], [], []
     absent = skipped(dates, clock)
     optional = absent if optional is None else optional | absent
@@ -106,13 +106,13 @@ def future_covariates(
             values += found.values()
         else:
             raise ValueError(
-                f'a future covariate is a name or dict(path=..., columns=...), '
+                'an entry of future must be a name or dict(path=..., columns=...), '
                 f'got {source!r}'
             )
         names += found
         calendar += [isinstance(source, str)] * len(found)
     if not names:
-        raise ValueError('future names covariates, got none: leave it out')
+        raise ValueError('future is an empty list: leave it out')
     refuse_repeated(names, 'future covariates')
     return FutureCovariates(np.stack(values, -1), tuple(names), np.array(calendar))
 
@@ -126,8 +126,9 @@ def calendar_covariates(
         names = varying
     elif source in FEATURES and source not in varying:
         raise ValueError(
-            f'{source!r} does not vary in steps of {seconds(step):g} seconds, '
-            f'only {", ".join(varying) or "nothing"}'
+            f'the time feature {source!r} is constant where rows are '
+            f'{seconds(step):g} seconds apart; those that vary: '
+            f'{", ".join(varying) or "none"}'
         )
     else:
         names = (source,)
@@ -151,7 +152,7 @@ def table_covariates(
     if isinstance(columns, str):
         raise ValueError(f'{path}: columns is a list of names, got {columns!r}')
     if layout not in LAYOUTS:
-        raise ValueError(f"{path}: layout is 'wide' or 'long', got {layout!r}")
+        raise ValueError(f"{path}: layout must be 'wide' or 'long', got {layout!r}")
     frame, found = read_frame(path), {}
     if layout == 'wide':
         table = from_frame(frame, source=str(path), clock=clock)
@@ -160,13 +161,15 @@ def table_covariates(
         for name, own in columns.items():
             if len(own) != len(variates):
                 raise ValueError(
-                    f'{path}: covariate {name!r} has one column a variate, got '
-                    f'{len(own)} for {len(variates)} variates'
+                    f'{path}: covariate {name!r} needs a column for each of the '
+                    f'{len(variates)} variates, got {len(own)} columns'
                 )
             found[name] = rows_of(table.select(own), dates, path, optional)
         return found
     if isinstance(columns, Mapping):
-        raise ValueError(f'{path}: columns of a long table are a list, got a dict')
+        raise ValueError(
+            f'{path}: columns of a long table must be a list of names, got a dict'
+        )
     for name in columns:
         columns_of = dict(id=id, time=time, value=name)
         table = from_long(frame, **columns_of, source=str(path), clock=clock)
@@ -187,9 +190,10 @@ def rows_of(
     needed = missing if optional is None else missing & ~optional
     if needed.any():
         raise ValueError(
-            f'{path}: a covariate is known at every date of the series, got none at '
-            f'{dates[needed.argmax()]}, only from {table.dates[0]} to '
-            f'{table.dates[-1]} ({needed.sum()} of {len(dates)} dates are missing)'
+            f'{path}: a covariate must have a row for every date of the series, but '
+            f'{needed.sum()} of {len(dates)} dates are missing, first '
+            f'{dates[needed.argmax()]}; the file goes from {table.dates[0]} to '
+            f'{table.dates[-1]}'
         )
     return np.where(missing[:, None], np.nan, table.values[places])
 
@@ -212,7 +216,7 @@ def static_features(
         return np.eye(len(variates)), tuple(f'is {name}' for name in variates)
     if not isinstance(source, Mapping):
         raise ValueError(
-            f"static is 'one_hot' or dict(path=..., columns=...), got {source!r}"
+            f"static must be 'one_hot' or dict(path=..., columns=...), got {source!r}"
         )
     if 'values' in source:
         values, names = static_values(variates=variates, **source)
@@ -230,7 +234,9 @@ def static_values(
     """Return what `static_table` would of the same numbers."""
     for name in variates:
         if name not in values:
-            raise ValueError(f'static has no values of {name!r}, only of {few(values)}')
+            raise ValueError(
+                f'static has no values for the variate {name!r}, only for {few(values)}'
+            )
     return np.array([values[name] for name in variates], np.float64), tuple(columns)
 
 
@@ -252,16 +258,16 @@ def static_table(
         rows = int((places == variate).sum())
         if rows != 1:
             raise ValueError(
-                f'{path}: column {id!r} names a variate once, got {variate!r} '
-                f'{rows} times'
+                f'{path}: column {id!r} must name each variate once, but it has '
+                f'{variate!r} {rows} times'
             )
     values = np.stack([numbers(frame[name], str(path)) for name in columns], axis=1)
     values = values[places.get_indexer(list(variates))]
     if not np.isfinite(values).all():
         row, column = np.argwhere(~np.isfinite(values))[0]
         raise ValueError(
-            f'{path}: static features are finite numbers, got {values[row, column]} '
-            f'in {columns[column]!r} of {variates[row]!r}'
+            f'{path}: static features must be finite numbers, got '
+            f'{values[row, column]} in {columns[column]!r} of {variates[row]!r}'
         )
     return values, tuple(columns)
 

@@ -119,7 +119,7 @@ def read_times(column, source: str) -> Times:
     numeric = pandas.api.types.infer_dtype(column, skipna=True)
     if numeric in NUMBERS or pandas.api.types.is_numeric_dtype(column):
         raise ValueError(
-            f'{source}: column {column.name!r} should hold dates such as 2020-01-31 '
+            f'{source}: column {column.name!r} must hold dates such as 2020-01-31 '
             f'23:00:00, got the number {column.iloc[0]}'
         )
     if column.isna().any():
@@ -153,7 +153,7 @@ def check_dates(dates, column, source: str) -> None:
     if dates.isna().any():
         row = int(dates.isna().to_numpy().argmax())
         raise ValueError(
-            f'{source}: row {row + 1} should hold a date such as 2020-01-31 23:00:00 '
+            f'{source}: row {row + 1} must hold a date such as 2020-01-31 23:00:00 '
             f'in column {column.name!r}, got {column.iloc[row]!r}'
         )
     beyond = ~dates.dt.year.between(*YEARS)

@@ -239,9 +239,9 @@ def check_windows(look_back: int, horizon: int, split: str) -> None:
     """Raise ValueError unless they are sizes of windows, and the name of a part."""
     for name, value in dict(look_back=look_back, horizon=horizon).items():
         if not isinstance(value, Integral) or value < 1:
-            raise ValueError(f'{name} is an integer from 1, got {value!r}')
+            raise ValueError(f'{name} must be an integer from 1, got {value!r}')
     if split not in SPLITS:
-        raise ValueError(f"split is 'train', 'val' or 'test', got {split!r}")
+        raise ValueError(f"split must be 'train', 'val' or 'test', got {split!r}")
 
 
 def given_table(
@@ -257,7 +257,9 @@ def given_table(
         ValueError: If both or none are given, or the file is no table.
     """
     if (path is None) == (table is None):
-        raise ValueError('a dataset has either a path or a table')
+        raise ValueError(
+            'SeriesDataset needs either path or table, not both and not neither'
+        )
     if long is not None and layout != 'long':
         raise ValueError("`long` names the columns of a table of layout='long'")
     if table is not None:
@@ -274,7 +276,7 @@ def chosen(
         ValueError: If there is no such choice, or the table has no such target.
     """
     if features not in FEATURES:
-        raise ValueError(f"features is 'M', 'S' or 'MS', got {features!r}")
+        raise ValueError(f"features must be 'M', 'S' or 'MS', got {features!r}")
     if features == 'M':
         if target is not None:
             raise ValueError(

@@ -119,7 +119,7 @@ def read_table(
             and what is there.
     """
     if layout not in LAYOUTS:
-        raise ValueError(f"layout is 'wide' or 'long', got {layout!r}")
+        raise ValueError(f"layout must be 'wide' or 'long', got {layout!r}")
     frame = read_frame(path)
     if layout == 'wide':
         options = dict(irregular=irregular, hint=IRREGULAR, long_hint=LONG)
@@ -141,12 +141,12 @@ def read_frame(path: str | Path):
     """
     path = Path(path)
     if not path.name.endswith(SUFFIXES):
-        raise ValueError(f'{path}: a table is a {", ".join(SUFFIXES)} file')
+        raise ValueError(f'{path}: a table must be a file in {", ".join(SUFFIXES)}')
     packed = path.with_name(f'{path.name}.gz')
     if path.suffix == '.csv' and not path.is_file() and packed.is_file():
         path = packed
     if not path.is_file():
-        raise FileNotFoundError(f'{path}: there is no such table')
+        raise FileNotFoundError(f'there is no table at {path}')
     pandas = load_pandas()
     try:
         if path.suffix == '.parquet':
@@ -155,10 +155,12 @@ def read_frame(path: str | Path):
         frame = pandas.read_csv(path)
     except pandas.errors.EmptyDataError as error:
         raise ValueError(
-            f'{path}: a table has a header and rows, got nothing'
+            f'{path}: the file is empty; a table needs a header and rows'
         ) from error
     except UnicodeDecodeError as error:
-        raise ValueError(f'{path}: a table is text in UTF-8: {error}') from error
+        raise ValueError(
+            f'{path}: the file is not text in UTF-8 ({error}): save it as UTF-8'
+        ) from error
     except (ValueError, OSError, EOFError) as error:
         told = str(error).strip().splitlines()[0]
         raise ValueError(f'{path}: the table cannot be read: {told}') from error
@@ -197,14 +199,17 @@ def from_frame(
     if place is None:
         dates = frame.index.to_series()
     elif not names:
-        raise ValueError(f'{source}: a table has columns, got none')
+        raise ValueError(f'{source}: the table has no columns')
     else:
         dates = frame.iloc[:, place]
     columns = [column for column in range(len(names)) if column != place]
     if not columns:
-        raise ValueError(f'{source}: a table has variates beside its dates, got none')
+        raise ValueError(
+            f'{source}: the table has no column beside that of its dates: it needs at '
+            'least one variate'
+        )
     if not len(frame):
-        raise ValueError(f'{source}: a table has rows, got none')
+        raise ValueError(f'{source}: the table is empty, it has no rows')
     dates, kept, clock = parsed_dates(dates, source, clock)
     dates = dates[kept]
     refuse_disorder(dates, irregular, source, (hint, long_hint))
@@ -231,9 +236,9 @@ def tell_unread(frame, read: Sequence[str], source: str) -> None:
     unread = [column for column in frame.columns if column not in read]
     if unread:
         warnings.warn(
-            f'{source}: of a long frame the columns {few(read)} are read, and not '
-            f'{few(unread)}: covariates come from a table of their own, by `future` '
-            'or `static`',
+            f'{source}: only the columns {few(read)} of a long table are read; '
+            f'{few(unread)} are ignored: give covariates in a table of their own, with '
+            '`future` or `static`',
             stacklevel=4,
         )
 
@@ -267,7 +272,7 @@ def from_long(
     for name in (id, time, value):
         require_column(name, frame.columns, source)
     if not len(frame):
-        raise ValueError(f'{source}: a table has rows, got none')
+        raise ValueError(f'{source}: the table is empty, it has no rows')
     dates, kept, clock = parsed_dates(frame[time], source, clock)
     frame, dates = frame[kept], dates[kept]
     values = numbers(frame[value], source)
@@ -275,15 +280,18 @@ def from_long(
     series, names = pandas.factorize(frame[id])
     if (series < 0).any():
         row = int((series < 0).argmax()) + 1
-        raise ValueError(f'{source}: column {id!r} names a series, row {row} has none')
+        raise ValueError(
+            f'{source}: row {row} names no series in column {id!r}: fill it in or '
+            'remove the row'
+        )
     unique, rows = np.unique(dates, return_inverse=True)
     cells = rows * len(names) + series
     found, first, counts = np.unique(cells, return_index=True, return_counts=True)
     if len(found) < len(cells):
         again = first[(counts > 1).argmax()]
         raise ValueError(
-            f'{source}: a series has one row at a time, got two of '
-            f'{frame[id].iloc[again]!r} at {dates[again]}'
+            f'{source}: the series {frame[id].iloc[again]!r} has two rows at '
+            f'{dates[again]}: keep one of them'
         )
     names = texts(names, id, source)
     wide = np.full(len(unique) * len(names), np.nan)
@@ -305,9 +313,11 @@ def checked(
         if infinite.any():
             row = int(infinite.argmax())
             raise ValueError(
-                f'{source}: column {name!r} should hold finite numbers, got '
+                f'{source}: column {name!r} must hold finite numbers, got '
                 f'{values[row, column]} in row {row + 1}'
             )
         if np.isnan(values[:, column]).all():
-            raise ValueError(f'{source}: column {name!r} holds no value at all')
+            raise ValueError(
+                f'{source}: column {name!r} has no value in any row: remove it'
+            )
     return SeriesTable(values, dates, tuple(names))

@@ -51,7 +51,7 @@ def time_features(dates: NDArray, names: tuple[str, ...]) -> NDArray:
     for name in names:
         if name not in FEATURES:
             raise ValueError(
-                f'a time feature is one of {", ".join(FEATURES)}: {name!r}'
+                f'a time feature must be one of {", ".join(FEATURES)}, got {name!r}'
             )
         count, _, value = FEATURES[name]
         columns.append(value(dates) / (count - 1) - 0.5)

@@ -32,7 +32,7 @@ class RandomWindowSampler(Sampler):
             not isinstance(max_windows, int) or max_windows < 1
         ):
             raise ValueError(
-                f'max_windows is an integer from 1 or None, got {max_windows!r}'
+                f'max_windows must be an integer from 1 or None, got {max_windows!r}'
             )
         self.rank, self.world_size = get_dist_info()
         self.dataset = dataset

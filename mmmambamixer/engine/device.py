@@ -17,10 +17,10 @@ def check_device(name: str) -> None:
         device = torch.device(name)
     except RuntimeError as error:
         raise ValueError(
-            f'the device is cpu, cuda or one of its kind, got {name}'
+            f'the device must be cpu, cuda or one GPU such as cuda:1, got {name}'
         ) from error
     if device.type == 'meta':
-        raise ValueError('the device meta computes nothing')
+        raise ValueError('the device meta cannot compute: take cpu or cuda')
     if device.type != 'cuda':
         return
     if not torch.cuda.is_available():

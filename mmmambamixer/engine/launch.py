@@ -202,5 +202,8 @@ def check_start(
         if not any(name.endswith('head') for name in heads):
             return checkpoint.get('meta'), path
     elif runner.cfg.get('load_except'):
-        raise ValueError('load_except is for load_from, and there is none')
+        raise ValueError(
+            'load_except names parts that load_from leaves out, but the config has no '
+            'load_from'
+        )
     return None, ''

@@ -37,7 +37,9 @@ def resume_if_restarted(config: Config) -> bool:
     started = Path(config.work_dir) / STARTED
     if not is_restart() or not started.exists():
         if is_restart():
-            print_log(f'restarted, but no run began in {config.work_dir}: starts anew')
+            print_log(
+                f'restarted, but there is no run in {config.work_dir}: starts anew'
+            )
         if is_main_process():
             started.parent.mkdir(parents=True, exist_ok=True)
             started.touch()

@@ -39,6 +39,8 @@ def warn_of_test(runner: Runner) -> None:
                 path='train_dataloader',
             )
     except (ValueError, OSError) as error:
-        runner.logger.warning(f'the training is not affected, a test would be: {error}')
+        runner.logger.warning(
+            f'this training goes on, but tools/test.py would stop with: {error}'
+        )
     finally:
         runner._test_loop = before

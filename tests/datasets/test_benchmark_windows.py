@@ -90,5 +90,5 @@ def test_windows(name):
 
 @pytest.mark.skipif(not SERIES.is_dir(), reason=f'no tables at {SERIES}')
 def test_weather_has_a_doubled_date():
-    with pytest.raises(ValueError, match=r'a date has one row.*`irregular=True`'):
+    with pytest.raises(ValueError, match=r'is in two rows.*`irregular=True`'):
         read_table(SERIES / 'weather.csv.gz')

@@ -28,14 +28,14 @@ def test_fractions_count_from_both_ends(rows, ends):
 
 
 BAD = [
-    ((10, 20, 101), 'the test part ends at row 101 of 100 rows'),
-    ((20, 10, 30), r'end at ascending rows, got \(20, 10, 30\)'),
-    ((0, 10, 30), 'end at ascending rows'),
-    ((0.8, 0.2), 'positive and leave some for val'),
-    ((0.7, -0.2), 'positive and leave some for val'),
-    ((0.001, 0.2), r'end at ascending rows, got \(0, '),
+    ((10, 20, 101), 'at row 101, but the table has only 100 rows'),
+    ((20, 10, 30), r'in ascending order, got \(20, 10, 30\)'),
+    ((0, 10, 30), 'in ascending order'),
+    ((0.8, 0.2), 'positive and their sum below 1'),
+    ((0.7, -0.2), 'positive and their sum below 1'),
+    ((0.001, 0.2), r'in ascending order, got \(0, '),
     ((0.7, 0.1, 0.2), 'three row numbers .* or two fractions'),
-    ((70, 80), 'positive and leave some for val'),
+    ((70, 80), 'positive and their sum below 1'),
     ((), 'three row numbers .* or two fractions'),
     (('a', 'b'), 'three row numbers .* or two fractions'),
 ]

@@ -100,7 +100,7 @@ def test_days_are_days_with_and_without_a_zone(zone, other, tmp_path):
     table = read_table(write(tmp_path / 'a.parquet', date=dates, a=1.0))
     path = write(tmp_path / 'x.parquet', date=known, x=range(300))
     if None not in (zone, other) and zone != other:
-        with pytest.raises(ValueError, match='a covariate is known at every date'):
+        with pytest.raises(ValueError, match='a row for every date of the series'):
             covariate(path, table)
     else:
         np.testing.assert_array_equal(covariate(path, table), range(300))

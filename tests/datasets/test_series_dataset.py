@@ -200,9 +200,9 @@ def test_a_config_builds_it(tmp_path):
 
 
 BAD = [
-    (dict(split='tests'), "split is 'train', 'val' or 'test', got 'tests'"),
-    (dict(look_back=0), 'look_back is an integer from 1, got 0'),
-    (dict(horizon=1.5), 'horizon is an integer from 1, got 1.5'),
+    (dict(split='tests'), "split must be 'train', 'val' or 'test', got 'tests'"),
+    (dict(look_back=0), 'look_back must be an integer from 1, got 0'),
+    (dict(horizon=1.5), 'horizon must be an integer from 1, got 1.5'),
     (dict(horizon=25), r'the train part has 30 rows, and a look-back with .* takes 31'),
     (dict(horizon=13, split='val'), r'val part has 12 rows, and a horizon takes 13'),
     (dict(horizon=13, split='test'), r'test part has 12 rows, and a horizon takes 13'),
@@ -210,13 +210,16 @@ BAD = [
         dict(look_back=31, split='val'),
         r'the val part has 30 rows before it, and a look-back takes 31',
     ),
-    (dict(borders=(30, 42, 99)), 'the table: the test part ends at row 99 of 60 rows'),
-    (dict(features='SM'), "features is 'M', 'S' or 'MS', got 'SM'"),
+    (
+        dict(borders=(30, 42, 99)),
+        'the table: borders end the test part at row 99, but the table has',
+    ),
+    (dict(features='SM'), "features must be 'M', 'S' or 'MS', got 'SM'"),
     (dict(target='x'), "features='M' forecasts all variates, got the target 'x'"),
     (dict(features='S'), "features='S' needs a target, the name of a variate"),
     (dict(features='MS', target='w'), "has no variate 'w', only x, y, z"),
-    (dict(path='a.csv'), 'a dataset has either a path or a table'),
-    (dict(table=None), 'a dataset has either a path or a table'),
+    (dict(path='a.csv'), 'needs either path or table'),
+    (dict(table=None), 'needs either path or table'),
     (dict(long=dict(id='name')), "names the columns of a table of layout='long'"),
 ]
 

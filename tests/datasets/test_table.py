@@ -81,7 +81,7 @@ def test_series_may_be_numbered():
 
 def test_irregular_rows_are_taken_as_they_stand(frame):
     frame.loc[3, 'date'] = frame.loc[2, 'date']
-    with pytest.raises(ValueError, match=r'a date has one row, got .* rows 3 and 4'):
+    with pytest.raises(ValueError, match=r'the date .* is in two rows, 3 and 4'):
         from_frame(frame)
     table = from_frame(frame, irregular=True)
     assert len(table) == 6
@@ -101,37 +101,37 @@ def test_one_row_has_no_step(frame):
 
 
 BAD_FILES = {
-    'header only': ('date,a\n', 'a table has rows, got none'),
-    'empty': ('', 'a table has a header and rows, got nothing'),
-    'no variate': ('date\n2020-01-01\n', 'has variates beside its dates, got none'),
+    'header only': ('date,a\n', 'the table is empty, it has no rows'),
+    'empty': ('', 'the file is empty; a table needs a header'),
+    'no variate': ('date\n2020-01-01\n', 'no column beside that of its dates'),
     'text': (
         'date,a\n2020-01-01,1\n2020-01-02,high\n',
-        "column 'a' should hold numbers, got 'high' in row 2",
+        "column 'a' must hold numbers, got 'high' in row 2",
     ),
     'unsorted': (
         'date,a\n2020-01-02,1\n2020-01-01,2\n',
-        'dates ascend, got 2020-01-01.* in row 2 after 2020-01-02',
+        'not in order: 2020-01-01.* in row 2 comes after 2020-01-02',
     ),
     'twice': (
         'date,a\n2020-01-01,1\n2020-01-01,2\n',
-        'a date has one row, got 2020-01-01.* in rows 1 and 2: .*`irregular=True`',
+        'the date 2020-01-01.* is in two rows, 1 and 2: .*`irregular=True`',
     ),
     'no date': (
         'date,a\n2020-01-01,1\nyesterday,2\n',
-        "row 2 should hold a date such as .*, got 'yesterday'",
+        "row 2 must hold a date such as .*, got 'yesterday'",
     ),
     'date missing': ('date,a\n2020-01-01,1\n,2\n', 'row 2 has no date'),
     'number as date': (
         'day,a\n20200101,1\n',
-        "column 'day' should hold dates such as .*, got the number 20200101",
+        "column 'day' must hold dates such as .*, got the number 20200101",
     ),
-    'no value': ('date,a\n2020-01-01,\n', "column 'a' holds no value at all"),
+    'no value': ('date,a\n2020-01-01,\n', "column 'a' has no value in any row"),
     'infinite': (
         'date,a\n2020-01-01,1\n2020-01-02,-inf\n',
-        "column 'a' should hold finite numbers, got -inf in row 2",
+        "column 'a' must hold finite numbers, got -inf in row 2",
     ),
-    'names': ('date,a,a\n2020-01-01,1,2\n', "a column is named once, got 'a' twice"),
-    'nameless': ('date,a,\n2020-01-01,1,2\n', 'a column has a name, number 3 none'),
+    'names': ('date,a,a\n2020-01-01,1,2\n', "two columns are named 'a'"),
+    'nameless': ('date,a,\n2020-01-01,1,2\n', 'column 3 has no name'),
     'ragged': ('date,a\n2020-01-01,1\n2020-01-02,1,2,3\n', 'cannot be read: .* line 3'),
     'time zones': (
         'date,a\n2020-01-01T00:00+02:00,1\n2020-01-02T00:00,1\n',
@@ -154,7 +154,7 @@ def test_refused_files(case, tmp_path):
 def test_refused_bytes(tmp_path):
     path = tmp_path / 'latin.csv'
     path.write_bytes('date,µg\n2020-01-01,1\n'.encode('latin-1'))
-    with pytest.raises(ValueError, match='a table is text in UTF-8'):
+    with pytest.raises(ValueError, match='the file is not text in UTF-8'):
         read_table(path)
     for name in ('not.csv.gz', 'not.parquet'):
         (tmp_path / name).write_bytes(b'date,a\n2020-01-01,1\n')
@@ -163,13 +163,13 @@ def test_refused_bytes(tmp_path):
 
 
 def test_refused_paths(tmp_path):
-    with pytest.raises(FileNotFoundError, match='there is no such table'):
+    with pytest.raises(FileNotFoundError, match='there is no table at'):
         read_table(tmp_path / 'none.csv')
     with pytest.raises(
-        ValueError, match=r'a table is a \.csv, \.csv\.gz, \.parquet file'
+        ValueError, match=r'a table must be a file in \.csv, \.csv\.gz, \.parquet'
     ):
         read_table(tmp_path / 'none.xlsx')
-    with pytest.raises(ValueError, match="layout is 'wide' or 'long', got 'tall'"):
+    with pytest.raises(ValueError, match="layout must be 'wide' or 'long', got 'tall'"):
         read_table(tmp_path / 'none.csv', layout='tall')
 
 
@@ -178,14 +178,14 @@ BAD_LONG = {
     'column': (dict(y=None), "no column 'y', only unique_id, ds"),
     'twice': (
         dict(ds=HOURS[[1, 1]]),
-        "one row at a time, got two of 'a' at 2020-01-01",
+        "the series 'a' has two rows at 2020-01-01",
     ),
     'no id': (
         dict(unique_id=['a', None]),
-        "'unique_id' names a series, row 2 has none",
+        "row 2 names no series in column 'unique_id'",
     ),
-    'text': (dict(y=['1', 'x']), "column 'y' should hold numbers, got 'x' in row 2"),
-    'no value': (dict(y=[np.nan, np.nan]), "column 'a' holds no value at all"),
+    'text': (dict(y=['1', 'x']), "column 'y' must hold numbers, got 'x' in row 2"),
+    'no value': (dict(y=[np.nan, np.nan]), "column 'a' has no value in any row"),
 }
 
 
@@ -195,7 +195,7 @@ def test_refused_long_tables(case):
     frame = pd.DataFrame({k: v for k, v in (LONG | change).items() if v is not None})
     with pytest.raises(ValueError, match=message):
         from_long(frame)
-    with pytest.raises(ValueError, match='a table has rows, got none'):
+    with pytest.raises(ValueError, match='the table is empty'):
         from_long(pd.DataFrame(LONG)[:0])
 
 
@@ -214,7 +214,7 @@ def test_refused_long_tables(case):
 def test_what_only_looks_like_numbers(values):
     """Times would be billions, and complex numbers lose a part."""
     frame = pd.DataFrame(dict(date=HOURS[:3], a=values))
-    with pytest.raises(ValueError, match="column 'a' should hold numbers, got"):
+    with pytest.raises(ValueError, match="column 'a' must hold numbers, got"):
         from_frame(frame)
 
 

@@ -47,5 +47,5 @@ def test_only_what_varies(step, names):
 
 
 def test_unknown_features_are_refused():
-    with pytest.raises(ValueError, match=r"one of minute, hour, .*: 'moon'"):
+    with pytest.raises(ValueError, match=r"one of minute, hour, .*, got 'moon'"):
         time_features(np.array(['2020-01-01'], 'datetime64[ns]'), ('moon',))

@@ -86,7 +86,7 @@ def test_a_folder_that_is_the_work_folder_by_another_name(config, monkeypatch):
 def test_a_restart_without_a_run_says_so(config, monkeypatch, capsys):
     monkeypatch.setenv('TORCHELASTIC_RESTART_COUNT', '1')
     assert not resume_if_restarted(config)
-    told = f'restarted, but no run began in {config.work_dir}: starts anew'
+    told = f'restarted, but there is no run in {config.work_dir}: starts anew'
     assert told in capsys.readouterr().out
 
 

@@ -295,7 +295,7 @@ def test_a_backtest_does_not_see_what_it_forecasts():
             lambda f: SeriesForecaster(**SMALL).fit(
                 make_long(f).rename(columns=dict(unique_id='shop', ds='day'))
             ),
-            'dates come again; in a long frame `long` names the columns',
+            'some dates are repeated; in a long frame `long` names the columns',
         ),
         (
             lambda f: SeriesForecaster(**SMALL, quantiles=[0.5]).fit(
@@ -324,7 +324,10 @@ def test_a_backtest_does_not_see_what_it_forecasts():
             "'b' cannot be scaled",
         ),
         (lambda f: SeriesForecaster(**SMALL).fit(f[:30]), '30 rows are too few'),
-        (lambda f: SeriesForecaster(**SMALL).fit(f[::-1]), 'dates ascend'),
+        (
+            lambda f: SeriesForecaster(**SMALL).fit(f[::-1]),
+            'the dates are not in order',
+        ),
         (lambda f: SeriesForecaster(**SMALL).backtest(f, windows=0), 'windows must be'),
         (lambda f: SeriesForecaster(**SMALL).backtest(f, windows=99), '99 windows of'),
     ],

@@ -270,7 +270,9 @@ def test_dates_with_an_offset_stay_at_their_time(start, form):
 
 def test_columns_of_a_long_frame_that_are_not_read():
     frame = melted(wide()).assign(price=1.0, promotion='no')
-    with pytest.warns(UserWarning, match='and not price, promotion: .* by `future`'):
+    with pytest.warns(
+        UserWarning, match='price, promotion are ignored: .* with `future`'
+    ):
         read_layout(frame, LONG)
 
 

@@ -164,7 +164,7 @@ def test_nothing_to_resume_starts_from_load_from(source, tmp_path):
     assert torch.equal(model.backbone.weight, weights(source)['backbone.weight'])
     (tmp_path / 'none').mkdir()
     runner = make(tmp_path / 'none', Net(), load_except=['cls_head'])
-    with pytest.raises(ValueError, match='load_except is for load_from'):
+    with pytest.raises(ValueError, match='but the config has no load_from'):
         check_start(runner)
 
 

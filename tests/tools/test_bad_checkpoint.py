@@ -161,11 +161,11 @@ CONTENTS = [
     (
         '--resume',
         diverged,
-        'is of no use: 77 of its 77 tensors have values that are not',
+        'cannot be used: 77 of its 77 tensors have values that are not',
     ),
-    ('load_from', diverged, 'is of no use: 77 of its 77 tensors have values'),
-    ('test.py', diverged, 'is of no use: 77 of its 77 tensors have values'),
-    ('predict.py', diverged, 'is of no use: 77 of its 77 tensors have values'),
+    ('load_from', diverged, 'cannot be used: 77 of its 77 tensors have values'),
+    ('test.py', diverged, 'cannot be used: 77 of its 77 tensors have values'),
+    ('predict.py', diverged, 'cannot be used: 77 of its 77 tensors have values'),
 ]
 
 

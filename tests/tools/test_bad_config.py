@@ -69,7 +69,7 @@ OPTIONS = [
     ('train_dataloade.batch_size=3', "no 'train_dataloade'; did you mean 'train_data"),
     ('train_dataloader.dataset.pipeline.9.type=Resize', 'Index 9 exceeds the length'),
     ('env_cfg.cudnn_benchmar=1', "no 'cudnn_benchmar'; did you mean 'cudnn_benchmark"),
-    ('load_except=head', 'load_except is for load_from, and there is none'),
+    ('load_except=head', 'load_except names parts that load_from leaves out'),
 ]
 
 
@@ -199,8 +199,8 @@ COMMANDS = [
         'no image or folder at no',
     ),
     ('predict.py', ['{config}', 'x.pth', '.', '--out', '{config}'], 'got the file'),
-    ('predict.py', [*PREDICT, '--device', 'gpu'], 'the device is'),
-    ('predict.py', [*PREDICT, '--device', 'meta'], 'meta computes'),
+    ('predict.py', [*PREDICT, '--device', 'gpu'], 'the device must be'),
+    ('predict.py', [*PREDICT, '--device', 'meta'], 'meta cannot compute'),
 ]
 
 

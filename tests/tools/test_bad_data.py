@@ -207,6 +207,6 @@ def test_what_a_test_would_refuse_is_told_before_training(
     options += [f'test_dataloader.{option}']
     call('train.py', configs['mmpretrain'], '--cfg-options', *options)
     said = ''.join(capfd.readouterr())
-    assert 'the training is not affected, a test would be: ' in said
+    assert 'this training goes on, but tools/test.py would stop with: ' in said
     assert told.format(data=own_data) in said
     assert 'Epoch(val) [1]' in said

@@ -113,7 +113,7 @@ def test_a_run_goes_on_and_stops_early(folder, checkpoint, run):
         ('train_dataloader.dataset.static=one_hot', 'static_features must be 3'),
         ("train_dataloader.dataset.future=['hour']", 'future_covariates must be 1'),
         ('val_dataloader.dataset.borders=(0.7,0.29)', 'val part has'),
-        ('train_dataloader.dataset.path=no.csv', 'there is no such table'),
+        ('train_dataloader.dataset.path=no.csv', 'there is no table at'),
         ('train_dataloader.batch_size=48', 'too few iterations for param_scheduler'),
     ],
 )
@@ -267,13 +267,13 @@ def without_recent_value(frame: pd.DataFrame) -> pd.DataFrame:
         (lambda f: f.iloc[:20], 'has 20 rows, needed are 24'),
         (lambda f: f.drop(columns='b'), 'the table lacks b'),
         (lambda f: f.assign(d=1.0), 'the table also has d'),
-        (without_value, "column 'b' holds no value at all"),
+        (without_value, "column 'b' has no value in any row"),
         (without_recent_value, "'b' has no value in the look-back"),
         (lambda f: f.iloc[::2], 'bad.csv has a row every 2 hours'),
-        (lambda f: f.iloc[::-1], 'dates ascend'),
-        (lambda f: pd.concat([f, f.iloc[-1:]]), 'a date has one row'),
-        (lambda f: f.assign(c='x'), "column 'c' should hold numbers"),
-        (lambda f: f.assign(date='x'), 'should hold a date'),
+        (lambda f: f.iloc[::-1], 'the dates are not in order'),
+        (lambda f: pd.concat([f, f.iloc[-1:]]), 'is in two rows'),
+        (lambda f: f.assign(c='x'), "column 'c' must hold numbers"),
+        (lambda f: f.assign(date='x'), 'must hold a date'),
     ],
 )
 def test_predict_refuses_a_table(folder, checkpoint, change, told, refused, tmp_path):

@@ -78,7 +78,9 @@ class ReplayHook(Hook):
         self.first, self.epoch = loop._iter, loop._epoch
         loader = loop.dataloader
         if isinstance(loader.dataset, IterableDataset):
-            runner.logger.warning('An iterable dataset cannot be put at a position')
+            runner.logger.warning(
+                'an iterable dataset cannot resume where it was: it starts again'
+            )
             return
         sampler = loader.batch_sampler.sampler
         if getattr(sampler, 'seed', None) == self.seed_at_building is not None:

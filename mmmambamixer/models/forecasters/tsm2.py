@@ -264,8 +264,8 @@ def check_flips(
     """Raise ValueError if TSM2 has what cannot be turned upside down."""
     if sign_flip and covariates:
         raise ValueError(
-            'sign_flip turns series upside down and not what goes with them: it '
-            f'needs future_covariates=0, got {covariates}'
+            'sign_flip=True negates the series but not their covariates: it needs '
+            f'future_covariates=0, got {covariates}'
         )
     if mirror and (quantiles or not sign_flip):
         raise ValueError(

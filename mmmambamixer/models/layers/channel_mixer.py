@@ -51,9 +51,7 @@ class SelectiveChannelMixer(nn.Module):
     ) -> None:
         super().__init__()
         if scans not in CHANNEL_ROUTES:
-            raise ValueError(
-                f'the channel mixer has 4, 2 or 1 scans, got channel_scans={scans!r}'
-            )
+            raise ValueError(f'channel_scans must be 4, 2 or 1, got {scans!r}')
         e, routes = expand * d_model, CHANNEL_ROUTES[scans]
         self.in_proj = nn.Linear(d_model, e, bias=False)
         self.gate_proj = nn.Linear(d_model, e, bias=False)

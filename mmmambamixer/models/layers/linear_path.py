@@ -66,11 +66,11 @@ class LinearPath(nn.Module):
         sizes |= dict(penalties_per_decade=penalties_per_decade)
         for name, size in sizes.items():
             if size is not None and size < 1:
-                raise ValueError(f'{name} is at least 1, got {size}')
+                raise ValueError(f'{name} must be at least 1, got {size}')
         if blocks < 0 or blocks == 1:
-            raise ValueError(f'blocks is 0 or at least 2, got {blocks}')
+            raise ValueError(f'blocks must be 0 or at least 2, got {blocks}')
         if centre not in (*CENTRES, 'auto'):
-            raise ValueError(f"centre is 'mean', 'last' or 'auto', got {centre!r}")
+            raise ValueError(f"centre must be 'mean', 'last' or 'auto', got {centre!r}")
         self.look_back, self.horizon, self.variates = look_back, horizon, variates
         self.centre, self.penalties_per_decade = centre, penalties_per_decade
         self.blocks = blocks

@@ -166,7 +166,7 @@ def centre_weights(look_back: int, centre: str) -> NDArray:
         ValueError: If `centre` is neither 'mean' nor 'last'.
     """
     if centre not in CENTRES:
-        raise ValueError(f"centre is 'mean' or 'last', got {centre!r}")
+        raise ValueError(f"centre must be 'mean' or 'last', got {centre!r}")
     if centre == 'mean':
         return np.full(look_back, 1 / look_back)
     weights = np.zeros(look_back)

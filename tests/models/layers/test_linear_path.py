@@ -76,7 +76,7 @@ def test_blocks_of_the_train_split_do_not_overlap_with_what_they_judge(monkeypat
     trials.clear()
     LinearPath(**SIZES).fit(rows[:80], rows[60:])
     assert not trials
-    with pytest.raises(ValueError, match='blocks is 0 or at least 2, got 1'):
+    with pytest.raises(ValueError, match='blocks must be 0 or at least 2, got 1'):
         LinearPath(**SIZES, blocks=1)
     short = LinearPath(**SIZES, blocks=4)
     with pytest.raises(ValueError, match='the train split has no window that may be'):
@@ -144,11 +144,11 @@ def test_training_changes_it_only_where_asked():
 
 
 BAD = [
-    (dict(look_back=0), 'look_back is at least 1, got 0'),
-    (dict(horizon=-1), 'horizon is at least 1, got -1'),
-    (dict(variates=0), 'variates is at least 1, got 0'),
-    (dict(penalties_per_decade=0), 'penalties_per_decade is at least 1, got 0'),
-    (dict(centre='median'), "centre is 'mean', 'last' or 'auto', got 'median'"),
+    (dict(look_back=0), 'look_back must be at least 1, got 0'),
+    (dict(horizon=-1), 'horizon must be at least 1, got -1'),
+    (dict(variates=0), 'variates must be at least 1, got 0'),
+    (dict(penalties_per_decade=0), 'penalties_per_decade must be at least 1, got 0'),
+    (dict(centre='median'), "centre must be 'mean', 'last' or 'auto', got 'median'"),
 ]
 
 

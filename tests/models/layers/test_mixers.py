@@ -125,7 +125,7 @@ def test_16_bit(make):
 
 
 def test_the_channel_mixer_refuses_other_numbers_of_scans():
-    with pytest.raises(ValueError, match='4, 2 or 1 scans, got channel_scans=3'):
+    with pytest.raises(ValueError, match='channel_scans must be 4, 2 or 1, got 3'):
         SelectiveChannelMixer(d_model=4, scans=3)
 
 

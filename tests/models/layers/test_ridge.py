@@ -177,7 +177,9 @@ def test_blocks_choose_beside_validation(series):
 def test_centres():
     np.testing.assert_array_equal(centre_weights(3, 'last'), [0, 0, 1])
     np.testing.assert_allclose(centre_weights(4, 'mean'), [0.25] * 4)
-    with pytest.raises(ValueError, match="centre is 'mean' or 'last', got 'median'"):
+    with pytest.raises(
+        ValueError, match="centre must be 'mean' or 'last', got 'median'"
+    ):
         centre_weights(3, 'median')
 
 
