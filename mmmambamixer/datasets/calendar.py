@@ -35,7 +35,10 @@ class Calendar:
     """
 
     count = 1
-    kind: tuple
+
+    @property
+    def kind(self) -> tuple:
+        return self.longest(), self.count
 
     def between(self, first: np.datetime64, last: np.datetime64) -> NDArray:
         """Return all dates from `first` to `last`, both included."""
@@ -90,10 +93,6 @@ class StepCalendar(Calendar):
     def count(self) -> int:
         return len(self.places)
 
-    @property
-    def kind(self) -> tuple:
-        return self.period, self.count
-
     @classmethod
     def of(cls, dates: NDArray, period: int) -> 'StepCalendar':
         """Return the calendar with the places that some dates have."""
@@ -134,10 +133,6 @@ class MonthCalendar(Calendar):
     @property
     def count(self) -> int:
         return len(self.days)
-
-    @property
-    def kind(self) -> tuple:
-        return self.months, self.count
 
     @classmethod
     def of(cls, dates: NDArray) -> 'MonthCalendar | None':

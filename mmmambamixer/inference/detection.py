@@ -14,12 +14,10 @@ from mmdet.visualization import DetLocalVisualizer
 
 from .images import read_picture
 from .output import Output
-from .sheet import Cell, draw_sheet, spread, thumbnail
+from .sheet import PAIRS, Cell, draw_sheet, spread, thumbnail
 
 BATCH_SIZE = 1
 SHOWN = 12
-PAIRS = 2
-"""Images of a row of the sheet, each beside its overlay."""
 SIDE = 800
 """Smaller pictures are enlarged by a whole factor to this side, so that text fits."""
 

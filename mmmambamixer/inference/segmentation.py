@@ -11,12 +11,10 @@ from mmseg.visualization import SegLocalVisualizer
 from PIL import Image
 
 from .output import Output
-from .sheet import Cell, draw_sheet, spread, thumbnail
+from .sheet import PAIRS, Cell, draw_sheet, spread, thumbnail
 
 BATCH_SIZE = 1
 SHOWN = 12
-PAIRS = 2
-"""Images of a row of the sheet, each beside its overlay."""
 LEGEND = 24
 """Classes that a legend names, the largest first."""
 

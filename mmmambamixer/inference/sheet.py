@@ -10,6 +10,8 @@ from matplotlib.figure import Figure
 
 THUMBNAIL = 800
 """Longer side of a picture that is kept for a sheet."""
+PAIRS = 2
+"""Images of a row, where each is beside its overlay."""
 TALLEST = 1.5
 """Height over width up to which pictures fill their column."""
 

@@ -6,17 +6,9 @@
 
 #pragma GCC push_options
 #pragma GCC target("avx512f,avx512dq,avx512bw,avx512vl,avx2,fma,f16c")
+#define ISA avx512
+#define ISA_NAME "AVX-512"
 #define LANE_BYTES 64
-
-namespace mmmambamixer {
-namespace avx512 {
 #include "engine_impl.h"
-}  // namespace avx512
-
-extern const Kernels kernels_avx512;
-const Kernels kernels_avx512 = {
-    "AVX-512", avx512::forward<float>, avx512::backward<float>, avx512::forward<double>,
-    avx512::backward<double>};
-}  // namespace mmmambamixer
 #pragma GCC pop_options
 #endif

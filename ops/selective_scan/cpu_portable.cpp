@@ -1,15 +1,7 @@
-// The scan kernels for portable processors.
+// The scan kernels for any processor.
 #include "engine.h"
 
+#define ISA portable
+#define ISA_NAME "portable"
 #define LANE_BYTES 16
-
-namespace mmmambamixer {
-namespace portable {
 #include "engine_impl.h"
-}  // namespace portable
-
-extern const Kernels kernels_portable;
-const Kernels kernels_portable = {
-    "portable", portable::forward<float>, portable::backward<float>, portable::forward<double>,
-    portable::backward<double>};
-}  // namespace mmmambamixer

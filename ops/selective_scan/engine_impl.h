@@ -1,11 +1,13 @@
 // The scan kernels, written on vectors of unknown width. Each cpu_*.cpp includes this file
-// inside a namespace and under a target pragma of its own, so nothing here may define
-// or instantiate anything outside of that namespace.
+// under a target pragma of its own and says the name of a namespace, ISA, so nothing here
+// may define or instantiate anything outside of that namespace.
 //
 // The work is cut in tasks (batch, [scan], block of channels) and tiles of kTileSteps steps.
 // A tile is first read into aligned buffers, channels contiguous, whatever its dtype,
 // strides and order of visit; the recurrence itself knows only these.
 
+namespace mmmambamixer {
+namespace ISA {
 constexpr int64_t kMaxBlock = 64;
 
 #include "simd.h"
@@ -158,3 +160,10 @@ T* kept_state(const Scan& s, const Task& task, int64_t k, int64_t tile) {
 
 #include "forward.h"
 #include "backward.h"
+}  // namespace ISA
+
+#define JOINED_AS_TEXT(a, b) a##b
+#define JOINED(a, b) JOINED_AS_TEXT(a, b)
+const Kernels JOINED(kernels_, ISA) = {ISA_NAME, ISA::forward<float>, ISA::backward<float>,
+                                       ISA::forward<double>, ISA::backward<double>};
+}  // namespace mmmambamixer

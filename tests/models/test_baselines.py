@@ -27,6 +27,8 @@ def test_repeat_last():
     assert torch.equal(forecast, tensors['past'][:, -1:].expand(-1, 4, -1))
     target = RepeatLast(**SIZES, targets=[2])(tensors['past'])
     assert torch.equal(target, forecast[..., 2:])
+    quantiles = RepeatLast(**SIZES, quantiles=[0.1, 0.5])(tensors['past'])
+    assert torch.equal(quantiles, torch.stack([forecast, forecast]))
 
 
 @pytest.mark.parametrize('maps', ['shared', 'variate'])

@@ -358,17 +358,17 @@ def validation_is_due(loop: BaseLoop, within_epoch: bool) -> bool:
     return done > 0 and done >= loop.val_begin and whole
 
 
+KEPT = (
+    *('num_workers', 'collate_fn', 'pin_memory', 'timeout', 'worker_init_fn'),
+    *('multiprocessing_context', 'prefetch_factor', 'persistent_workers'),
+)
+"""Arguments of a dataloader that stay as they are."""
+
+
 def replayed(loader: DataLoader, seed: int, rank: int) -> DataLoader:
     """Return a dataloader like `loader`, with places for its random numbers."""
     return DataLoader(
         SeededDataset(loader.dataset, seed, rank),
         batch_sampler=CountedBatches(loader.batch_sampler),
-        num_workers=loader.num_workers,
-        collate_fn=loader.collate_fn,
-        pin_memory=loader.pin_memory,
-        timeout=loader.timeout,
-        worker_init_fn=loader.worker_init_fn,
-        multiprocessing_context=loader.multiprocessing_context,
-        prefetch_factor=loader.prefetch_factor,
-        persistent_workers=loader.persistent_workers,
+        **{name: getattr(loader, name) for name in KEPT},
     )

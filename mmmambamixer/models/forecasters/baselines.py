@@ -15,32 +15,17 @@ from .forecaster import Forecaster
 
 @MODELS.register_module()
 class RepeatLast(Forecaster):
-    """Forecast the last value of the look-back at every step.
+    """Forecast the last value of the look-back at every step, and as every quantile.
 
-    Args:
-        look_back: Steps before the forecast, t.
-        horizon: Steps of the forecast, h.
-        variates: Series side by side, m.
-        targets: Indices of the variates to forecast; None is all.
+    The arguments are those of `Forecaster`.
     """
-
-    def __init__(
-        self,
-        *,
-        look_back: int,
-        horizon: int,
-        variates: int,
-        targets: Sequence[int] | None = None,
-    ) -> None:
-        super().__init__(
-            look_back=look_back, horizon=horizon, variates=variates, targets=targets
-        )
 
     def branches(
         self, past: Tensor, known: Tensor | None, static: Tensor | None
     ) -> dict[str, Tensor]:
-        last = past[:, -1:].expand(-1, self.horizon, -1)  # (b, h, m)
-        return dict(forecast=last[None])
+        levels = len(self.quantiles or [0.5])
+        last = past[:, -1:].expand(levels, -1, self.horizon, -1)  # (q, b, h, m)
+        return dict(forecast=last)
 
 
 @MODELS.register_module()
