@@ -25,12 +25,7 @@ SIDE = 800
 def write(samples: Iterable[tuple[Path, DetDataSample]], output: Output) -> str:
     """Write `predictions.json`, `overlays/` and `predictions.png`.
 
-    Args:
-        samples: Images and their detections.
-        output: Where they go.
-
-    Returns:
-        One line that sums up.
+    Returns one line that sums up.
     """
     out, meta = output.folder, output.meta
     visualizer = DetLocalVisualizer(name='predict', alpha=0.6)

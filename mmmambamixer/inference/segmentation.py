@@ -22,12 +22,7 @@ LEGEND = 24
 def write(samples: Iterable[tuple[Path, SegDataSample]], output: Output) -> str:
     """Write `predictions.json`, `label_maps/`, `overlays/` and `predictions.png`.
 
-    Args:
-        samples: Images and their label maps.
-        output: Where they go.
-
-    Returns:
-        One line that sums up.
+    Returns one line that sums up.
     """
     out, meta = output.folder, output.meta
     visualizer = SegLocalVisualizer(name='predict', alpha=0.6)
