@@ -10,6 +10,8 @@
 # make docs       build the documentation site into docs/_build; a broken link fails
 # make web        build the page that runs the demos' networks in a browser (docs/_build/web)
 # make wheel      build the wheel into dist/, without an index and reproducibly
+# make matrix     test the wheel in fresh environments, torch 2.8 to newest (an hour and
+#                 more); one table in build/matrix/table.md
 # They set up .venv first where it is missing; later calls find it complete.
 #
 # Variables:
@@ -21,6 +23,8 @@
 #   TESTS                           what `make test` passes to pytest
 #   PEERS                           what `make bench` and `make bench-gpu` pass to
 #                                   benchmarks/scan.py, to time other projects' files
+#   MATRIX                          rows of `make matrix`, as "3.10:2.8 3.13:newest"; it
+#                                   has further variables, see tests/matrix.py
 #   WEB                             what `make web` passes to tools/make_web.py
 #   VMAMBA                          VMamba's classification/models, for `make bench-gpu`
 
@@ -29,7 +33,7 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 .PHONY: help setup demo demo-det demo-seg demo-forecast test torture torture-quick \
-		bench bench-gpu docs web lint wheel clean
+		bench bench-gpu docs web lint wheel matrix clean
 
 VENV ?= .venv
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -118,6 +122,9 @@ web: setup
 
 wheel: $(STAMPS)/tested
 	@tools/wheel.sh
+
+matrix: wheel
+	$(PY) tests/matrix.py
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info mmmambamixer/.mim
