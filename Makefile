@@ -24,7 +24,7 @@
 #   PEERS                           what `make bench` and `make bench-gpu` pass to
 #                                   benchmarks/scan.py, to time other projects' files
 #   MATRIX                          rows of `make matrix`, as "3.10:2.8 3.13:newest"; it
-#                                   has further variables, see tests/matrix.py
+#                                   has further variables, see tests/support/matrix.py
 #   WEB                             what `make web` passes to tools/make_web.py
 #   VMAMBA                          VMamba's classification/models, for `make bench-gpu`
 
@@ -124,7 +124,7 @@ wheel: $(STAMPS)/tested
 	@tools/wheel.sh
 
 matrix: wheel
-	$(PY) tests/matrix.py
+	$(PY) tests/support/matrix.py
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info mmmambamixer/.mim

@@ -1,6 +1,6 @@
 """Install the wheel into fresh environments, run tests in each, write one table.
 
-    python tests/matrix.py [WHEEL]     the newest one in dist/ if left out
+    python tests/support/matrix.py [WHEEL]     the newest one in dist/ if left out
 
 A row is a Python and a torch. Each gets an environment of its own with MMEngine and the
 wheel, nothing of the checkout, and loses it after its tests. Rows with a result for the
@@ -31,7 +31,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Mapping
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 TESTS = (
     'tests/ops',
     '--ignore-glob=*/test_gpu_*',  # Triton compiles them: each Triton once, elsewhere
