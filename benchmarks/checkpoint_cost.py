@@ -10,7 +10,6 @@ lowest and highest time, and writes benchmarks/results/checkpoint_cost.json.
 """
 
 import argparse
-import json
 import os
 import tempfile
 import time
@@ -21,7 +20,7 @@ import torch
 from mmengine.hooks import CheckpointHook
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
-from report import environment
+from report import environment, write
 from torch.utils.data import DataLoader
 
 from mmmambamixer import ViM2
@@ -114,7 +113,7 @@ def main() -> None:
         print(f'{size:.0f} MiB, safe / {name}: {ratio:.2f}')
     content = dict(environment(), mebibytes=size, rounds=args.rounds, seconds=results)
     content.update(ratios=ratios, load=load)
-    RESULTS.write_text(json.dumps(content, indent=1) + '\n')
+    write(RESULTS, content)
 
 
 if __name__ == '__main__':

@@ -11,7 +11,6 @@ default, adds what the heap keeps. Writes benchmarks/results/checkpoint_memory.j
 """
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -21,7 +20,7 @@ from pathlib import Path
 
 import torch
 from mmengine.registry import MODELS, init_default_scope
-from report import environment
+from report import environment, write
 from torch import Tensor, nn
 
 import mmmambamixer.patches  # noqa: F401  (`mmdet::` bases)
@@ -129,7 +128,7 @@ def main() -> None:
         image=[3, HEIGHT, WIDTH],
         results=results,
     )
-    RESULTS.write_text(json.dumps(report, indent=1) + '\n')
+    write(RESULTS, report)
 
 
 if __name__ == '__main__':

@@ -8,14 +8,13 @@ the backward. Writes results/forecasting_cost.json and, for docs/forecasting.md,
 resources/forecasting_cost.png.
 """
 
-import json
 import statistics
 import time
 from pathlib import Path
 
 import matplotlib
 import torch
-from report import environment
+from report import environment, write
 
 from mmmambamixer import TSM2
 
@@ -89,7 +88,7 @@ def main() -> None:
         print(row)
     report = dict(environment(), command='python benchmarks/forecasting_cost.py')
     path = ROOT / 'benchmarks' / 'results' / 'forecasting_cost.json'
-    path.write_text(json.dumps(dict(report, rows=rows), indent=1) + '\n')
+    write(path, dict(report, rows=rows))
     draw(rows, ROOT / 'resources' / 'forecasting_cost.png')
 
 

@@ -14,14 +14,13 @@ agree in every bit. No time for a result that differs from fp64; then the exit s
 # ruff: noqa: RUF005, since Triton grows a tuple by + only
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
 import torch
 import triton
 import triton.language as tl
-from report import environment
+from report import environment, write
 from scan_cases import (
     SHAPES,
     STATES,
@@ -202,7 +201,7 @@ def main(argv: list[str] | None = None) -> int:
             rows.append(row)
         free()
     report |= dict(load_after=load(), device_after=device_of(args), rows=rows)
-    args.out.write_text(json.dumps(report, indent=1) + '\n')
+    write(args.out, report)
     print(f'wrote {args.out}')
     return int(any(row['wrong'] or not row['repeats'] for row in rows))
 

@@ -11,7 +11,6 @@ them to a file, as results/kernel_budget.json.
 """
 
 import argparse
-import json
 import re
 import subprocess
 import sys
@@ -23,7 +22,7 @@ from typing import NamedTuple
 
 import torch
 import triton
-from report import environment
+from report import environment, write
 
 from mmmambamixer.ops.cross_selective_scan import gpu as cross_gpu
 from mmmambamixer.ops.gpu_launches import noted_launches
@@ -249,7 +248,7 @@ def main() -> None:
     if args.out:
         command = ' '.join(['python benchmarks/kernel_budget.py', *sys.argv[1:]])
         report = dict(environment(), command=command, rows=rows)
-        args.out.write_text(json.dumps(report, indent=1) + '\n')
+        write(args.out, report)
         print(f'wrote {args.out}')
     sys.exit(0 if all(row.get('kept', True) for row in rows) else 1)
 

@@ -22,7 +22,6 @@ import argparse
 import importlib.util
 import io
 import itertools
-import json
 import sys
 import time
 import traceback
@@ -32,7 +31,7 @@ from pathlib import Path
 
 import torch
 from peers import mamba_ssm_reference
-from report import environment
+from report import environment, write
 
 from mmmambamixer.ops import selective_scan, selective_scan_reference
 
@@ -169,7 +168,7 @@ def main() -> None:
             lengths_per_case='all' if args.all else 'a short and a longer one in turn',
             **environment(),
         )
-        args.out.write_text(json.dumps(summary, indent=1) + '\n')
+        write(args.out, summary)
     raise SystemExit(bool(failed))
 
 

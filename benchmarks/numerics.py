@@ -9,12 +9,11 @@ scans start from Mamba's initialisation: A = -1..-n, step sizes of 1e-3..1e-1.
 """
 
 import argparse
-import json
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from report import environment
+from report import environment, write
 from scan_cases import initial_bias
 
 from mmmambamixer.ops import (
@@ -129,9 +128,8 @@ def main() -> None:
         head = ' '.join(str(x) for x in list(row.values())[:3])
         text = ', '.join(f'{key} {e["error"]:.1e}' for key, e in worst.values())
         print(f'{head:<40} worst: {text}', flush=True)
-    args.out.parent.mkdir(exist_ok=True)
     report = dict(environment(), limits_fp32=LIMITS, cases=rows)
-    args.out.write_text(json.dumps(report, indent=1) + '\n')
+    write(args.out, report)
     print(f'{args.out}: {missed} fp32 cases over the limits')
     raise SystemExit(missed > 0)
 

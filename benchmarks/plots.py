@@ -11,7 +11,6 @@ import re
 import statistics
 from pathlib import Path
 
-import goals
 import matplotlib
 from scan_cases import MODES
 from scan_providers import EXP, OURS
@@ -24,7 +23,6 @@ RESULTS = ROOT / 'benchmarks' / 'results'
 RESOURCES = ROOT / 'resources'
 PAGE = ROOT / 'docs' / 'speed.md'
 MARKED = re.compile(r'(<!-- table: (.+?) -->\n).*?(<!-- end -->)', re.DOTALL)
-NOT_MEASURED = 'Not measured.'
 Table = list[list[str]]
 
 
@@ -260,31 +258,44 @@ OTHERS = {
 }
 """Files with one table: what makes it, and how many of its columns are texts."""
 
+ON_GPU = {
+    'limits on GPU': 'The plain op, beside the time in which the unit that bounds the '
+    'kernel would do its work alone',
+    'scan on GPU': 'The plain op beside others',
+    'scan on GPU, even steps': "Numbers of steps that suit mamba_ssm's kernel best",
+    'scan on GPU, batch 1': 'One image',
+    '2-D scan on GPU': "The core of a token mixer, beside VMamba's `SS2D.forward_core`",
+    'training on GPU': 'A training step of ViM2-T, with our ops and with others',
+}
+"""Captions of what `make bench-gpu` measures; the page has those that there are."""
+
 
 def tables() -> dict[str, str]:
-    """Return all tables by name."""
-    names = {**SCANS, **{name: file for name, (file, *_) in OTHERS.items()}}
-    reports = {file: read(file) for file in names.values()}
+    """Return by name the tables of the files that are there, and their conditions."""
     found = {}
-    for name, file in names.items():
-        report = reports[file]
-        found[f'{name}, conditions'] = conditions(report) if report else NOT_MEASURED
     for name, file in SCANS.items():
-        for mode in MODES:
-            report = reports[file]
-            known = report and mode in report['geometric_means']
-            text = markdown(scan_table(report, mode)) if known else NOT_MEASURED
-            found[f'{name}, {mode}'] = text
+        if report := read(file):
+            found[f'{name}, conditions'] = conditions(report)
+            for mode in report['geometric_means']:
+                found[f'{name}, {mode}'] = markdown(scan_table(report, mode))
     for name, (file, make, texts) in OTHERS.items():
-        report = reports[file]
-        found[name] = markdown(make(report), texts) if report else NOT_MEASURED
-    # kernels of any instruction set take the same memory: the latest file counts
-    limits = [reports[x] for x in ('scan_limits_cpu', 'scan_limits_cpu_avx2')]
-    latest = max((x for x in limits if x), key=lambda x: x['date'], default=None)
-    reports['scan_limits_memory'] = latest
-    found['goals on CPU'] = markdown(goals.table(goals.CPU_GOALS, reports), 2)
-    found['goals on GPU'] = markdown(goals.table(goals.GPU_GOALS, reports), 2)
-    return found
+        if report := read(file):
+            found[f'{name}, conditions'] = conditions(report)
+            found[name] = markdown(make(report), texts)
+    return {**found, 'on GPU': on_gpu(found)}
+
+
+def on_gpu(found: dict[str, str]) -> str:
+    """Return all tables of measurements on a GPU below their captions, or ''."""
+    text = ''
+    for name, caption in ON_GPU.items():
+        if f'{name}, conditions' in found:
+            parts = (name, *(f'{name}, {mode}' for mode in MODES))
+            parts = [
+                found[part] for part in (*parts, f'{name}, conditions') if part in found
+            ]
+            text += '\n'.join([f'{caption}:\n', *parts, ''])
+    return text
 
 
 def fill(page: str, found: dict[str, str]) -> str:
@@ -295,7 +306,8 @@ def fill(page: str, found: dict[str, str]) -> str:
     """
 
     def write(match: re.Match) -> str:
-        return f'{match[1]}\n{found[match[2]].rstrip()}\n\n{match[3]}'
+        text = found[match[2]].rstrip()
+        return f'{match[1]}\n{text}\n\n{match[3]}' if text else f'{match[1]}{match[3]}'
 
     return MARKED.sub(write, page)
 

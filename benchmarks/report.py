@@ -1,5 +1,6 @@
-"""What every results file says about where it was made."""
+"""What every results file says about where it was made, and how it is written."""
 
+import json
 import os
 import platform
 import subprocess
@@ -11,6 +12,8 @@ import torch
 
 from mmmambamixer.ops import available_backends
 
+WIDTH = 300
+"""Characters of a line of a results file: a row of a table fits."""
 PACKAGES = (
     *('torch', 'triton', 'numpy', 'mmengine', 'mmcv'),
     *('mmpretrain', 'mmdet', 'mmsegmentation'),
@@ -33,6 +36,26 @@ def environment() -> dict:
         versions=versions,
         backends=available_backends(),
     )
+
+
+def write(path: Path, report: dict) -> None:
+    """Write a report as JSON with a row of its tables on each line."""
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(table(report) + '\n')
+
+
+def table(value, depth: int = 0) -> str:
+    """Return JSON, in which what is longer than a line has its parts below it."""
+    line, inner = json.dumps(value), ' ' * (depth + 1)
+    if (len(line) <= WIDTH and depth) or not isinstance(value, (dict, list)):
+        return line
+    if isinstance(value, dict):
+        parts = [f'{json.dumps(k)}: {table(v, depth + 1)}' for k, v in value.items()]
+    else:
+        parts = [table(part, depth + 1) for part in value]
+    first, last = '{}' if isinstance(value, dict) else '[]'
+    joined = f',\n{inner}'.join(parts)
+    return f'{first}\n{inner}{joined}\n{" " * depth}{last}'
 
 
 def _git(*args: str) -> str:

@@ -10,7 +10,6 @@ process each. No time for a result that differs from fp64; then the exit status 
 """
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Iterator
@@ -19,7 +18,7 @@ from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
 
-from report import environment
+from report import environment, write
 from scan_cases import SHAPES, Shape, shape_of
 from scan_worker import Setting, extra_memory, prepare, turn
 from sweep import QUICK
@@ -85,9 +84,9 @@ def measure(
             return pool.submit(turn, setting, mode, calls).result()
 
         timed = interleave(right, seconds, args.rounds, args.budget)
-        for name, setting in settings.items():
+        for name in settings:
             row = dict(shape=shape.name, l=shape.l, d=shape.d, mode=mode)
-            row |= dict(setting=name, **setting._asdict(), **verdicts[name])
+            row |= dict(setting=name, **verdicts[name])
             if name in timed:
                 row |= summary(timed[name])
                 rate = shape.elements(args.batch) / row['seconds'] / 1e6
@@ -168,7 +167,7 @@ def main(argv: list[str] | None = None) -> int:
             print(describe(row), flush=True)
             memory.append(row)
     report |= dict(load_after=load(), rows=rows, memory=memory)
-    args.out.write_text(json.dumps(report, indent=1) + '\n')
+    write(args.out, report)
     print(f'wrote {args.out}')
     return int(any(row['wrong'] for row in rows))
 

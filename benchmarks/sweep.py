@@ -6,14 +6,13 @@ A row has `shape`, `l`, `d`, `mode` and `provider`; its errors and whether it is
 
 import argparse
 import gc
-import json
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import torch
-from report import environment
+from report import environment, write
 from scan_cases import MODES, STATES, Shape, limits, shape_of
 from scan_providers import OURS
 from timing import gpu, load, ratio, summary
@@ -95,7 +94,7 @@ def sweep(
             print(f'{mode:<17}{name:<34}{text}')
     report |= dict(load_after=load(), device_after=device_of(args))
     report |= dict(geometric_means=means, rows=rows)
-    args.out.write_text(json.dumps(report, indent=1) + '\n')
+    write(args.out, report)
     print(f'wrote {args.out}')
     return int(any(row.get('wrong') for row in rows))
 

@@ -10,7 +10,6 @@ that PyTorch's profiler saw on the CPU. Writes benchmarks/results/swin_cpu.json.
 """
 
 import argparse
-import json
 import sys
 from collections import defaultdict
 from collections.abc import Callable
@@ -19,7 +18,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from mmpretrain.models import SwinTransformer
-from report import environment
+from report import environment, write
 from timing import cpu_seconds, interleave, load, ratio, summary
 from torch import Tensor, nn
 
@@ -150,7 +149,7 @@ def main(argv: list[str] | None = None) -> None:
     images = torch.randn(args.batch, 3, SIZE, SIZE)
     rows, parts = measure(images, args.rounds, args.compiled)
     report |= dict(load_after=load(), rows=rows, shares=parts)
-    args.out.write_text(json.dumps(report, indent=1) + '\n')
+    write(args.out, report)
     print(f'wrote {args.out}')
 
 

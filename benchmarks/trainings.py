@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
-from report import environment
+from report import environment, write
 
 ROOT = Path(__file__).parents[1]
 
@@ -194,7 +194,7 @@ def table(suite: str) -> None:
     report = dict(command=f'python benchmarks/trainings.py {suite} table')
     report |= environment() | dict(threads=1, rows=rows)
     results = ROOT / 'benchmarks' / 'results' / f'{suite}.json'
-    results.write_text(json.dumps(report, indent=1) + '\n')
+    write(results, report)
     print(markdown(rows, list(SUITES[suite].metrics)))
 
 

@@ -7,14 +7,13 @@ three random orders; weights stay. The error is that of the mixers alone over al
 windows. Writes results/variate_order.json.
 """
 
-import json
 import sys
 from pathlib import Path
 
 import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
-from report import environment
+from report import environment, write
 
 import mmmambamixer.patches  # noqa: F401  (safe checkpoints)
 from mmmambamixer.engine.build import build_model, load_weights
@@ -73,7 +72,7 @@ def main() -> None:
     pairs = zip(arguments[::2], arguments[1::2], strict=True)
     rows = [measure(*pair) for pair in pairs]
     report = dict(environment(), command='python benchmarks/variate_order.py ...')
-    RESULT.write_text(json.dumps(dict(report, rows=rows), indent=1) + '\n')
+    write(RESULT, dict(report, rows=rows))
 
 
 if __name__ == '__main__':

@@ -22,7 +22,6 @@ vim2_train_cpu.json, or ..._gpu.json.
 """
 
 import argparse
-import json
 import statistics
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -31,7 +30,7 @@ from pathlib import Path
 
 import torch
 from peers import import_vmamba, mamba_ssm_reference
-from report import environment
+from report import environment, write
 from timing import cpu_seconds, gpu
 from torch import Tensor, nn
 
@@ -235,7 +234,7 @@ def main(argv: list[str] | None = None) -> None:
         seconds=times,
         ratio_to_compiled=ratios,
     )
-    args.out.write_text(json.dumps(report, indent=1) + '\n')
+    write(args.out, report)
     for name, ratio in ratios.items():
         median = statistics.median(times[name])
         print(f'batch {args.batch}, {name}: {median:.3f} s, {ratio:.1f} x')

@@ -8,7 +8,6 @@ Writes benchmarks/results/vmamba_logits.json; the exit status is 1 above `LIMIT`
 """
 
 import argparse
-import json
 import subprocess
 import sys
 import tempfile
@@ -19,7 +18,7 @@ import mmpretrain.models  # noqa: F401
 import torch
 from mmengine.registry import MODELS, init_default_scope
 from peers import import_vmamba
-from report import environment
+from report import environment, write
 from torch import nn
 
 ROOT = Path(__file__).parents[1]
@@ -81,7 +80,7 @@ def main() -> None:
         **environment(),
         largest_difference_of_logits=differences,
     )
-    RESULTS.write_text(json.dumps(report, indent=1) + '\n')
+    write(RESULTS, report)
     if max(max(x.values()) for x in differences.values()) > LIMIT:
         raise SystemExit(f'logits differ by more than {LIMIT}')
 

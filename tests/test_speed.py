@@ -156,55 +156,6 @@ def test_operators_have_their_kind(load):
     assert {name: kind_of(name) for name in names} == names
 
 
-def test_goals_are_judged_by_mean_or_worst(load):
-    goals = load('goals')
-
-    def verdict(at_least, worst, *values):
-        goal = goals.Goal('', '', 2, 4, 'x', lambda _: list(values), at_least, worst)
-        return goals.judge(goal, {})
-
-    assert verdict(True, False, 2, 8) == ('4x (2 .. 8)', 'stretch')
-    assert verdict(True, True, 2, 8) == ('2x (2 .. 8)', 'must')
-    assert verdict(True, False, 1, 2)[1] == 'missed'
-    less = goals.Goal('', '', 4, 2, '', lambda _: [1, 9], False)
-    assert goals.judge(less, {}) == ('3 (1 .. 9)', 'must')
-    assert verdict(True, False) == ('not measured', '')
-
-
-def test_goals_on_gpu_are_read_from_the_files(load):
-    goals, sides = load('goals'), ('mmmambamixer', 'VMamba SS2D.forward_core')
-    both = [dict(shape='token 1', mode='forward+backward', provider=x) for x in sides]
-    both[0] |= dict(ratio=1.0, saved_mib=1.0, peak_mib=3.0)
-    both[1] |= dict(ratio=3.0, saved_mib=4.0, peak_mib=6.0)
-    rates = [
-        dict(shape='token 1', mode='forward', share=0.6, repeats=True),
-        dict(shape='token 4', mode='forward', share=0.1, repeats=False),
-    ]
-    names = ('scan_gpu', 'scan_gpu_even', 'scan_gpu_one', 'kernel_budget')
-    reports = dict.fromkeys(names) | dict(
-        cross_scan_gpu=dict(rows=both),
-        gpu_limits=dict(rows=rates),
-        vim2_train_gpu=dict(
-            ratio_to_compiled={
-                'compiled': 1.0,
-                'mamba_ssm selective_scan_fn, csm_triton': 2.5,
-            }
-        ),
-    )
-    found = {
-        (row[0], row[1].split(':')[0].split(' (')[0]): row[4:]
-        for row in goals.table(goals.GPU_GOALS, reports)[1:]
-    }
-    assert found['G1', 'forward'] == ['not measured', '']
-    assert found['G5', '2-D core, forward + backward'] == ['3x (3 .. 3)', 'must']
-    assert found['G6', 'forward'] == ['0.6 (0.6 .. 0.6)', 'must']
-    kept = '2-D core'
-    assert found['G11', kept] == ['0.5x (0.5 .. 0.5)', 'missed']  # the peak comes last
-    assert found['G12', 'training step of ViM2-T'] == ['2.5x (2.5 .. 2.5)', 'must']
-    repeats = found['G14', 'the same bits in 20 runs, share of shapes']
-    assert repeats == ['0 (0 .. 1)', 'missed']
-
-
 def test_rates_and_repeats_are_measured_in_the_interpreter(tmp_path):
     path = tmp_path / 'r.json'
     command = [sys.executable, str(ROOT / 'benchmarks' / 'gpu_limits.py'), '--quick']
@@ -282,5 +233,33 @@ def test_the_page_has_only_tables_that_are_written(load):
     filled = plots.fill(page, plots.tables())
     assert plots.fill(filled, plots.tables()) == filled
     assert len(re.findall('<!-- end -->', page)) == len(plots.MARKED.findall(page))
+    assert 'Not measured.' not in page
     table = plots.markdown([['a', 'b'], ['x', '1']])
     assert table == '| a | b |\n| -- | --: |\n| x | 1 |\n'
+
+
+def test_tables_of_a_gpu_come_with_its_files(load):
+    plots = load('plots')
+    assert plots.on_gpu({'scan on CPU, forward': 'no GPU'}) == ''
+    found = {'training on GPU': 'TABLE', 'training on GPU, conditions': 'WHERE'}
+    filled = plots.fill(
+        '<!-- table: on GPU -->\n<!-- end -->',
+        dict.fromkeys(['on GPU'], plots.on_gpu(found)),
+    )
+    lines = filled.splitlines()
+    assert lines[2].startswith('A training step of ViM2-T') and lines[2].endswith(':')
+    assert lines.index('TABLE') < lines.index('WHERE')
+    assert plots.fill(filled, {'on GPU': ''}) == '<!-- table: on GPU -->\n<!-- end -->'
+
+
+def test_result_files_have_a_row_on_a_line(load, tmp_path):
+    report = load('report')
+    rows = [dict(shape='a', errors=dict(y=1e-7)), dict(shape='b' * 300)]
+    content = dict(command='x', absent={}, rows=rows)
+    report.write(tmp_path / 'r.json', content)
+    text = (tmp_path / 'r.json').read_text()
+    assert json.loads(text) == content
+    *head, first, opened, long, closed, end, last = text.splitlines()
+    assert head == ['{', ' "command": "x",', ' "absent": {},', ' "rows": [']
+    assert first == '  {"shape": "a", "errors": {"y": 1e-07}},'
+    assert (opened, closed, end, last) == ('  {', '  }', ' ]', '}') and 'bbb' in long
