@@ -23,6 +23,7 @@ The config's scope says which task it is. DIR gets `predictions.png` and, of ima
 import argparse
 from importlib import import_module
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from mmengine.config import Config
@@ -39,7 +40,20 @@ from mmmambamixer.engine.device import add_device
 from mmmambamixer.messages import one_sentence
 from mmmambamixer.preflight.series import FORECASTING
 
-TASKS = dict(mmpretrain='classification', mmdet='detection', mmseg='segmentation')
+
+class Task(NamedTuple):
+    """A module of `mmmambamixer.inference`, and how many images it takes and shows."""
+
+    module: str
+    batch_size: int = 1
+    show: int = 12
+
+
+TASKS = dict(
+    mmpretrain=Task('classification', 64, 60),
+    mmdet=Task('detection'),
+    mmseg=Task('segmentation'),
+)
 
 
 def parse_args() -> argparse.Namespace:
@@ -100,21 +114,22 @@ def predict_images(args: argparse.Namespace, config: Config) -> list[str]:
     data = test_dataset(config)
     suffixes = (data.get('img_suffix'), *(data.get('extensions') or ()))
     images = find_images(args.source, args.out, suffixes)
-    task = import_module(f'mmmambamixer.inference.{TASKS[config.default_scope]}')
+    task = TASKS[config.default_scope]
     model = load_model(config, args.checkpoint, args.device)
     pipeline = ImagePipeline(config)
     args.out.mkdir(parents=True, exist_ok=True)
     np.random.seed(0)  # mmdet draws the shades of masks
-    size = task.BATCH_SIZE if args.batch_size is None else args.batch_size
+    size = task.batch_size if args.batch_size is None else args.batch_size
     output = Output(
         folder=args.out,
         meta=model.dataset_meta,
         read=pipeline.picture,
         names=result_names(images, args.source),
-        show=task.SHOWN if args.show is None else args.show,
+        show=task.show if args.show is None else args.show,
         threshold=args.score_threshold,
     )
-    line = task.write(predictions(config, model, pipeline, images, size), output)
+    writer = import_module(f'mmmambamixer.inference.{task.module}')
+    line = writer.write(predictions(config, model, pipeline, images, size), output)
     if pipeline.drawn:
         line += f'\npictures are drawn {pipeline.drawn}'
     return [

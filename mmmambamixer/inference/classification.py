@@ -9,8 +9,6 @@ import numpy as np
 from .output import Output
 from .sheet import Cell, draw_sheet, spread, thumbnail
 
-BATCH_SIZE = 64
-SHOWN = 60
 COLUMNS = 10
 
 

@@ -16,17 +16,12 @@ from .images import read_picture
 from .output import Output
 from .sheet import PAIRS, Cell, draw_sheet, spread, thumbnail
 
-BATCH_SIZE = 1
-SHOWN = 12
 SIDE = 800
 """Smaller pictures are enlarged by a whole factor to this side, so that text fits."""
 
 
 def write(samples: Iterable[tuple[Path, DetDataSample]], output: Output) -> str:
-    """Write `predictions.json`, `overlays/` and `predictions.png`.
-
-    Returns one line that sums up.
-    """
+    """Write `predictions.json`, `overlays/` and `predictions.png`; return a summary."""
     out, meta = output.folder, output.meta
     visualizer = DetLocalVisualizer(name='predict', alpha=0.6)
     visualizer.dataset_meta = meta

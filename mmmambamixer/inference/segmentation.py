@@ -13,16 +13,15 @@ from PIL import Image
 from .output import Output
 from .sheet import PAIRS, Cell, draw_sheet, spread, thumbnail
 
-BATCH_SIZE = 1
-SHOWN = 12
 LEGEND = 24
 """Classes that a legend names, the largest first."""
 
 
 def write(samples: Iterable[tuple[Path, SegDataSample]], output: Output) -> str:
-    """Write `predictions.json`, `label_maps/`, `overlays/` and `predictions.png`.
+    """Write what a segmenter predicts; return one line that sums up.
 
-    Returns one line that sums up.
+    `predictions.json` has the shares of the classes, `label_maps/` their indices,
+    `overlays/` each image beside its map, and `predictions.png` some of them.
     """
     out, meta = output.folder, output.meta
     visualizer = SegLocalVisualizer(name='predict', alpha=0.6)
