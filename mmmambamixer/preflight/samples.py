@@ -1,4 +1,4 @@
-"""Files that can not be trained on: one sentence instead of a worker's traceback."""
+"""Files that cannot be trained on: one sentence instead of a worker's traceback."""
 
 import os
 import random
@@ -230,7 +230,7 @@ def prepare(dataset: Dataset, ignored: Set[int], index: int):
         info = dataset.get_data_info(index)
         path = info.get('img_path') or f'number {index}'
         fault = file_fault(info) or (
-            f'the sample {path} can not be prepared: {type(error).__name__}, '
+            f'the sample {path} cannot be prepared: {type(error).__name__}, '
             f'{" ".join(explain(error).split())}'
         )
         raise UnusableSample(fault) from error
@@ -255,7 +255,7 @@ def file_fault(info: dict) -> str | None:
             except (OSError, cv2.error):
                 pixels = None
             if pixels is None:
-                return f'the {kind} {path} can not be read: damaged, or empty?'
+                return f'the {kind} {path} cannot be read: damaged, or empty?'
     return None
 
 

@@ -129,7 +129,7 @@ ANEW = [
 
 
 @pytest.mark.parametrize(('names', 'text'), ANEW)
-def test_what_can_not_start_anew(names, text, source, tmp_path):
+def test_what_cannot_start_anew(names, text, source, tmp_path):
     settings = dict(load_from=str(source), load_except=names)
     runner = make(tmp_path / 'run', Net(classes=3), **settings)
     with pytest.raises(ValueError, match=text):

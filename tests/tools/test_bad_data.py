@@ -1,4 +1,4 @@
-"""Images, labels and label maps that can not be used: the file is named."""
+"""Images, labels and label maps that cannot be used: the file is named."""
 
 import json
 import shutil
@@ -51,7 +51,7 @@ def encode(suffix: str, spoil=None):
     return write
 
 
-READ = 'can not be read: damaged, or empty?'
+READ = 'cannot be read: damaged, or empty?'
 IMAGES = {
     'missing': (Path.unlink, 'is missing'),
     'a folder': (lambda path: (path.unlink(), path.mkdir()), 'is missing'),

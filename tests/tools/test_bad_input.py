@@ -128,7 +128,7 @@ def test_an_unreadable_image_is_named(framework, workers, configs, own_data, cal
         f'train_dataloader.num_workers={workers}',
     ]
     sentence = fails(call, configs, framework, *options)
-    assert sentence == f'error: the image {path} can not be read: damaged, or empty?'
+    assert sentence == f'error: the image {path} cannot be read: damaged, or empty?'
 
 
 def test_a_missing_image_is_named(configs, own_data, call):
@@ -140,7 +140,7 @@ def test_a_missing_image_is_named(configs, own_data, call):
 def test_an_unreadable_image_is_named_while_testing(configs, trained, own_data, call):
     (own_data / 'images/3.png').write_bytes(b'')
     options = ['--cfg-options', f'test_dataloader.dataset.data_root={own_data}']
-    with pytest.raises(SystemExit, match=r'images/3\.png can not be read'):
+    with pytest.raises(SystemExit, match=r'images/3\.png cannot be read'):
         call('test.py', configs['mmdet'], trained['mmdet'], *options)
 
 

@@ -225,7 +225,7 @@ def test_an_unreadable_image_is_named_while_training(place, tmp_path, monkeypatc
     options = [f'train_dataloader.dataset.data_root={tmp_path / "digits"}']
     argv = ['train.py', str(place / 'config.py'), '--work-dir', str(tmp_path / 'run')]
     monkeypatch.setattr(sys, 'argv', [*argv, '--cfg-options', *options])
-    with pytest.raises(SystemExit, match=f'^error: the image {bad} can not be read'):
+    with pytest.raises(SystemExit, match=f'^error: the image {bad} cannot be read'):
         load_tool('train.py').main()
 
 

@@ -62,6 +62,6 @@ SENTENCES = [
 
 
 @pytest.mark.parametrize(('args', 'sentence'), SENTENCES)
-def test_what_can_not_be_tested_so(args, sentence, configs, trained, call):
+def test_what_cannot_be_tested_so(args, sentence, configs, trained, call):
     with pytest.raises(SystemExit, match=f'^error: .*{sentence}'):
         call('test.py', configs['mmdet'], trained['mmdet'], *args)
