@@ -5,8 +5,8 @@ Here `u` is always `(b, g, l, d)` or `(b, 1, l, d)`. Letters as in `reference.py
 
 import torch
 
+from ..dtypes import work_dtype
 from ..selective_scan import fallback
-from ..selective_scan.reference import state_dtype
 from .reference import cross_merge, cross_scan, cross_selective_scan_reference
 
 
@@ -16,7 +16,7 @@ def forward(u, dt, dt_weight, A, B, C, D, dt_bias, routes, height, width, interv
     chunks = -(-l // interval) if interval else 0
     u = u.expand(-1, g, -1, -1)
     y = cross_selective_scan_reference(
-        u.to(state_dtype(u)),
+        u.to(work_dtype(u)),
         *(dt, dt_weight, A, B, C, D, dt_bias),
         **dict(routes=routes, height=height, width=width),
     )
@@ -27,7 +27,7 @@ def backward(
     dy, u, dt, dt_weight, A, B, C, D, dt_bias, states, routes, height, width, interval
 ):
     """Return the gradients of all tensor inputs: the reference's steps in reverse."""
-    work = state_dtype(u)
+    work = work_dtype(u)
     (b, g, l), (d, n), size = B.shape[:3], A.shape[1:], (routes, height, width)
     low, weight = dt.to(work), dt_weight.to(work)
     delta = torch.einsum('bglr,gdr->bgld', low, weight)

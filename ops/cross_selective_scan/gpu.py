@@ -19,6 +19,7 @@ import torch.nn.functional as F
 import triton
 from torch import Tensor
 
+from ..dtypes import work_dtype
 from ..selective_scan.gpu_scan import (
     BLOCK,
     LowRank,
@@ -26,7 +27,6 @@ from ..selective_scan.gpu_scan import (
     scan_backward,
     scan_forward,
 )
-from ..selective_scan.reference import state_dtype
 
 MAX_RANK = 16
 """The highest rank that the forward expands: its exponentials leave room for it."""
@@ -36,13 +36,13 @@ def forward(u, dt, dt_weight, A, B, C, D, dt_bias, routes, height, width, interv
     """Return `y`, `(b, l, d)`, and the state before every `interval`-th step."""
     (b, g, l), (d, n) = B.shape[:3], A.shape[1:]
     chunks = -(-l // interval) if interval else 0
-    work = state_dtype(u)
+    work = work_dtype(u)
     ys = []
     states = u.new_empty(b, g, chunks, n, d, dtype=work)
     weight = dt_weight.to(work)
     for part in parts(b, g, d, u.device):
         scans = u.new_empty(part.stop - part.start, g, l, d, dtype=work)
-        delta = step_sizes(dt[part].to(work), weight, n)
+        delta = delta_of(dt[part].to(work), weight, n)
         scan_forward(
             *(u[part].expand(-1, g, -1, -1), delta, A, B[part], C[part], D, dt_bias),
             *(scans, None, states[part]),
@@ -77,7 +77,7 @@ def _backward_of_part(dy, u, dt, B, C, dt_weight, A, D, dt_bias, states, along):
     """Return the gradients of u, dt, B and C, then a tuple of those of parameters."""
     (b, g, l), d = B.shape[:3], A.shape[1]
     shared = u.shape[1] == 1 and g > 1
-    work = state_dtype(u)
+    work = work_dtype(u)
     low, weight = dt.to(work), dt_weight.to(work)
     delta = _matmul(low, weight.mT)  # (b, g, l, d)
     du = u.new_empty(b, g, l, d, dtype=work if shared else u.dtype)
@@ -111,7 +111,7 @@ def _joined(parts: Sequence[Tensor]) -> Tensor:
     return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
-def step_sizes(dt: Tensor, weight: Tensor, n: int) -> Tensor | LowRank:
+def delta_of(dt: Tensor, weight: Tensor, n: int) -> Tensor | LowRank:
     """Return what the forward reads: `(b, g, l, d)`, or factors of low rank."""
     r = weight.shape[-1]
     if r > MAX_RANK or n % 4:  # rows of other lengths are not aligned

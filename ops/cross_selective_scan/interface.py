@@ -18,9 +18,9 @@ from ..derivatives import (
     register_derivatives,
     states_interval,
 )
-from ..selective_scan.reference import state_dtype
+from ..dtypes import work_dtype
+from ..route import Route
 from . import fallback
-from .route import Route
 
 
 def cross_selective_scan(
@@ -74,7 +74,7 @@ def cross_selective_scan(
     )
     if u.dim() == 3:
         u = u[:, None]
-    work = state_dtype(u)
+    work = work_dtype(u)
     dt_weight, A, D, dt_bias = (
         None if p is None else p.to(work) for p in (dt_weight, A, D, dt_bias)
     )

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..selective_scan.reference import selective_scan_reference, state_dtype
-from .route import Route
+from ..dtypes import work_dtype
+from ..route import Route
+from ..selective_scan.reference import selective_scan_reference
 
 
 def visit_order(route: Route, height: int, width: int) -> Tensor:
@@ -55,7 +56,7 @@ def cross_selective_scan_reference(
     """Same arguments and result as `cross_selective_scan`, for autograd."""
     b, g, l = B.shape[:3]
     d, n = A.shape[1:]
-    work = state_dtype(u)
+    work = work_dtype(u)
     delta = torch.einsum('bglr,gdr->bgld', dt.to(work), dt_weight.to(work))
     scanned = [cross_scan(x.to(work), routes, height, width) for x in (u, delta, B, C)]
     u, delta, B, C = (x.transpose(2, 3) for x in scanned)  # (b, g, l, ...) -> (..., l)

@@ -14,9 +14,9 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from ..gpu_dtypes import work_type
 from ..selective_scan.gpu_leaves import wide
 from ..selective_scan.layout import empty_along, is_transposed
-from ..selective_scan.reference import state_dtype
 
 SHORT, LONG = 16, 64  # sides of a tile, the longer along the neighbours in memory
 MAX_ROUTES = 31  # routes travel as two bits each of one int64
@@ -75,7 +75,7 @@ def _launch(
             G=weight.shape[0],
             T=weight.shape[1],
             BY_FEATURE=weight.dim() == 3,
-            WORK=tl.float64 if state_dtype(v) == torch.float64 else tl.float32,
+            WORK=work_type(v),
             STEPS=steps,
             FEATURES=features,
             **options,

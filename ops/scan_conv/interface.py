@@ -7,10 +7,10 @@ from torch import Tensor
 
 from ..backend import NAMESPACE, register
 from ..checks import expect, expect_one_for_each_scan, expect_shape, expect_tensors
-from ..cross_selective_scan.route import Route
 from ..derivatives import expect_backward_only, register_derivatives
+from ..dtypes import work_dtype
+from ..route import Route
 from ..selective_scan.layout import empty_along
-from ..selective_scan.reference import state_dtype
 from .reference import scan_conv_backward_reference, scan_conv_reference
 
 
@@ -57,7 +57,7 @@ def scan_conv(
     else:
         expect_shape('bias', bias, (g,), '(g,)')
     expect_one_for_each_scan(routes, g)
-    work = state_dtype(v)
+    work = work_dtype(v)
     numbers = [int(Route(route)) for route in routes]
     return torch.ops.mmmambamixer.scan_conv(v, weight.to(work), bias.to(work), numbers)
 

@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..cross_selective_scan.route import Route
-from ..selective_scan.reference import state_dtype
+from ..dtypes import work_dtype
+from ..route import Route
 
 
 def centred_taps(weight: Tensor, routes: Sequence[int]) -> Tensor:
@@ -81,7 +81,7 @@ def scan_conv_backward_reference(
 def _each_feature(
     v: Tensor, weight: Tensor, bias: Tensor, routes: Sequence[int]
 ) -> Tensor:
-    work = state_dtype(v)
+    work = work_dtype(v)
     weight, bias = weight.to(work), bias.to(work)
     t = weight.shape[1]
     results = []
@@ -96,7 +96,7 @@ def _each_feature(
 def _each_feature_backward(
     dy: Tensor, v: Tensor, weight: Tensor, routes: Sequence[int]
 ) -> tuple[Tensor, Tensor, Tensor]:
-    work = state_dtype(v)
+    work = work_dtype(v)
     dy, t = dy.to(work), weight.shape[1]
     dv = torch.zeros_like(v, dtype=work, memory_format=torch.contiguous_format)
     dweight = []

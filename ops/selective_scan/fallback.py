@@ -5,12 +5,13 @@ Here `B` and `C` are always `(b, g, n, l)`. Axis letters as in `reference.py`.
 
 import torch
 
-from .reference import selective_scan_reference, state_dtype, step_sizes
+from ..dtypes import work_dtype
+from .reference import selective_scan_reference, step_sizes
 
 
 def forward(u, delta, A, B, C, D, delta_bias, delta_softplus, dtype, interval):
     """Return `y`, the last state and zeros for the states, which `backward` ignores."""
-    work = state_dtype(u)
+    work = work_dtype(u)
     (b, d, l), (g, n) = u.shape, B.shape[1:3]
     chunks = -(-l // interval) if interval else 0
     y, last_state = selective_scan_reference(
@@ -27,7 +28,7 @@ def backward(
     With g_t the gradient of h_t, g_t = dy_t C_t + exp(delta_{t+1} A) g_{t+1}; every
     gradient is a product of g_t with what the forward multiplied.
     """
-    work = state_dtype(u)
+    work = work_dtype(u)
     b, d, l = u.shape
     g, n = B.shape[1], B.shape[2]
     raw = delta.to(work) + (0 if delta_bias is None else delta_bias.to(work)[:, None])

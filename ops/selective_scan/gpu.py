@@ -7,16 +7,16 @@ gradients lie in memory as what they belong to, so that they are written as fast
 
 from torch import Tensor
 
+from ..dtypes import work_dtype
 from .gpu_scan import scan_backward, scan_forward
 from .layout import empty_along, is_transposed
-from .reference import state_dtype
 
 
 def forward(u, delta, A, B, C, D, delta_bias, delta_softplus, dtype, interval):
     """Return `y`, the last state and the state before every `interval`-th step."""
     (b, d, l), (g, n) = u.shape, B.shape[1:3]
     chunks = -(-l // interval) if interval else 0
-    work = state_dtype(u)
+    work = work_dtype(u)
     y = empty_along(u, dtype)
     last_state = u.new_empty(b, n, d, dtype=work)
     states = u.new_empty(b, g, chunks, n, d // g, dtype=work)

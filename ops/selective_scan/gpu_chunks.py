@@ -28,7 +28,7 @@ from .gpu_steps import (
     visits,
     zeros,
 )
-from .gpu_windows import load_window, shifted, step_sizes
+from .gpu_windows import activate, load_window, shifted
 
 
 @triton.jit
@@ -123,7 +123,7 @@ def adjoint_kernel(
         window_at = earlier_visit(window_at, window_stride, l - 1)
         raw = load_window(delta_row, delta.l, at, PACKED, WINDOW, WORK)
         raw = shifted(raw, shift, WINDOW)
-        step, _ = step_sizes(raw, steps - start, SOFTPLUS, WINDOW)
+        step, _ = activate(raw, steps - start, SOFTPLUS, WINDOW)
         dy_window = load_window(dy_row, dy.l, at, PACKED, WINDOW, WORK)
         for j in tl.static_range(WINDOW - 1, -1, -1):
             dy_t = tl.where(j < steps - start, dy_window[j], 0.0)

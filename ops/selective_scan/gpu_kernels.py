@@ -52,7 +52,7 @@ from .gpu_steps import (
     visits,
     zeros,
 )
-from .gpu_windows import expand, load_window, shifted, step_sizes, store_window
+from .gpu_windows import activate, expand, load_window, shifted, store_window
 
 LN_2 = tl.constexpr(0.6931471805599453)
 
@@ -138,7 +138,7 @@ def forward_kernel(
             else:
                 raw = load_window(delta_row, delta.l, at, PACKED, WINDOW, WORK)
                 raw = shifted(raw, shift, WINDOW)
-            step, _ = step_sizes(raw, steps - start, SOFTPLUS, WINDOW)
+            step, _ = activate(raw, steps - start, SOFTPLUS, WINDOW)
             outs = ()
             for j in tl.static_range(WINDOW):
                 b_t = load_row(B, at[j], BC_stride, N)
@@ -252,7 +252,7 @@ def backward_kernel(
             x = load_window(u_row, u.l, at, PACKED, WINDOW, WORK)
             raw = load_window(delta_row, delta.l, at, PACKED, WINDOW, WORK)
             raw = shifted(raw, shift, WINDOW)
-            step, _ = step_sizes(raw, steps - start, SOFTPLUS, WINDOW)
+            step, _ = activate(raw, steps - start, SOFTPLUS, WINDOW)
             for j in tl.static_range(WINDOW):
                 b_t = load_row(B, at[j], BC_stride, N)
                 h = advance(h, decays_of(a, step[j], N), step[j] * x[j], b_t, N)
@@ -266,7 +266,7 @@ def backward_kernel(
             x = load_window(u_row, u.l, at, PACKED, WINDOW, WORK)
             raw = load_window(delta_row, delta.l, at, PACKED, WINDOW, WORK)
             raw = shifted(raw, shift, WINDOW)
-            step, slope = step_sizes(raw, steps - start, SOFTPLUS, WINDOW)
+            step, slope = activate(raw, steps - start, SOFTPLUS, WINDOW)
             h = load_each(scratch + w * N * WARP, WARP, 0, True, N, WORK)
             kept, decays = h, ()  # states around each step and decays, N for each
             for j in tl.static_range(WINDOW):

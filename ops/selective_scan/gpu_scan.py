@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import torch
 import triton
-import triton.language as tl
 from torch import Tensor
 
+from ..gpu_dtypes import work_type
 from .gpu_chunks import adjoint_kernel, chain_kernel
 from .gpu_kernels import ENDS, FROM_STARTS, WHOLE, backward_kernel, forward_kernel
 from .gpu_steps import WARP
@@ -97,7 +97,7 @@ def scan_forward(
         SOFTPLUS=softplus,
         INTERVAL=_checked(interval) if interval else 0,
         WINDOW=FORWARD_WINDOW,
-        WORK=_state_type(u),
+        WORK=work_type(u),
     )
     with torch.cuda.device_of(u):
         if not in_chunks(programs, l, u.device):
@@ -164,7 +164,7 @@ def scan_backward(
         SOFTPLUS=softplus,
         INTERVAL=interval,
         WINDOW=window,
-        WORK=_state_type(u),
+        WORK=work_type(u),
     )
     chunked = in_chunks(programs, l, u.device)
     if ddelta is None:
@@ -225,8 +225,7 @@ def _chain(
     b, g, chunks, n, d = states.shape
     programs = b * g * triton.cdiv(d, BLOCK)
     tensors = states, sums, first, A
-    kind = tl.float64 if states.dtype == torch.float64 else tl.float32
-    constants = dict(N=n, BACKWARD=backward, WORK=kind)
+    constants = dict(N=n, BACKWARD=backward, WORK=work_type(states))
     _launch(chain_kernel, programs, *tensors, chunks, g, d, **constants)
 
 
@@ -264,10 +263,6 @@ def _contiguous(x: Tensor | None) -> Tensor | None:
 def _matrices(dtype: torch.dtype, *tensors: Tensor) -> Tensor:
     """Return B, C and dt side by side, `(b, g, l, 2 n + r)`: rows for wide loads."""
     return torch.cat([x.to(dtype) for x in tensors], dim=-1)
-
-
-def _state_type(u: Tensor) -> tl.dtype:
-    return tl.float64 if u.dtype == torch.float64 else tl.float32
 
 
 def window_steps(n: int) -> int:

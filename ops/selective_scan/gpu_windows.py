@@ -106,7 +106,7 @@ def expand(low, stride, weights, shift, at, RANK: tl.constexpr, WINDOW: tl.const
 
 
 @triton.jit
-def step_sizes(raw, remaining, SOFTPLUS: tl.constexpr, WINDOW: tl.constexpr):
+def activate(raw, remaining, SOFTPLUS: tl.constexpr, WINDOW: tl.constexpr):
     """Return the step size and its slope for every step of a window.
 
     A step past the end has size 0, so it leaves the state as it is.
@@ -114,14 +114,14 @@ def step_sizes(raw, remaining, SOFTPLUS: tl.constexpr, WINDOW: tl.constexpr):
     step = ()
     slope = ()
     for j in tl.static_range(WINDOW):
-        size, derivative = _step_size(raw[j], SOFTPLUS)
+        size, derivative = _activate(raw[j], SOFTPLUS)
         step = step + (tl.where(j < remaining, size, 0.0),)
         slope = slope + (derivative,)
     return step, slope
 
 
 @triton.jit
-def _step_size(raw, SOFTPLUS: tl.constexpr):
+def _activate(raw, SOFTPLUS: tl.constexpr):
     """Return softplus(raw), right to the last bits for any argument, and its slope."""
     if SOFTPLUS:
         e = exp(-tl.abs(raw))

@@ -13,9 +13,9 @@ from ..derivatives import (
     register_derivatives,
     states_interval,
 )
+from ..dtypes import work_dtype
 from . import fallback
 from .layout import empty_along
-from .reference import state_dtype
 
 
 def selective_scan(
@@ -82,7 +82,7 @@ def selective_scan(
     expect_shape('D', D, (d,), '(d,)')
     expect_shape('z', z, (b, d, l), '(b, d, l)')
     expect_shape('delta_bias', delta_bias, (d,), '(d,)')
-    work = state_dtype(u)
+    work = work_dtype(u)
     B, C = _grouped('B', B, u, A), _grouped('C', C, u, A)
     if B.shape[1] != C.shape[1]:  # the op wants equal numbers of groups
         groups = math.lcm(B.shape[1], C.shape[1])
@@ -106,7 +106,7 @@ def _grouped(name: str, matrix: Tensor, u: Tensor, A: Tensor) -> Tensor:
     if matrix.dim() == 2:
         expect_shape(name, matrix, (d, n), '(d, n)')
         # in the work dtype: the gradient is a sum over steps, rounded once at the end
-        matrix = matrix.to(state_dtype(u))
+        matrix = matrix.to(work_dtype(u))
         if d == 0:  # one group, of no channels
             matrix = matrix.sum(0, keepdim=True)
         return matrix[None, :, :, None].expand(b, -1, n, l)

@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..dtypes import work_dtype
+
 
 def selective_scan_reference(
     u: Tensor,
@@ -25,7 +27,7 @@ def selective_scan_reference(
     Same arguments and results as `selective_scan`; computes in fp64 if `u` is fp64, in
     fp32 otherwise.
     """
-    dtype = state_dtype(u)
+    dtype = work_dtype(u)
     y, last_state = scan(
         u.to(dtype),
         step_sizes(delta, delta_bias, delta_softplus, dtype),
@@ -39,11 +41,6 @@ def selective_scan_reference(
         y = y * F.silu(z)
     y = y.to(u.dtype)
     return (y, last_state) if return_last_state else y
-
-
-def state_dtype(u: Tensor) -> torch.dtype:
-    """Return the dtype of the hidden state for input `u`: fp64 for fp64, else fp32."""
-    return torch.float64 if u.dtype == torch.float64 else torch.float32
 
 
 def step_sizes(

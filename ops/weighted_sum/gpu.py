@@ -13,7 +13,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from .reference import sum_dtype
+from ..dtypes import work_dtype
+from ..gpu_dtypes import work_type
 
 BLOCK = 1024
 REST = tl.constexpr(16)  # elements, which the longest load of a lane divides
@@ -28,7 +29,7 @@ def forward(tensors: Sequence[Tensor], weights: Tensor) -> Tensor:
             _forward_kernel[(triton.cdiv(y.numel(), BLOCK),)](
                 *(tensors, weights.contiguous(), y, y.numel()),
                 COUNT=len(tensors),
-                WORK=_sum_type(y),
+                WORK=work_type(y),
                 BLOCK=BLOCK,
             )
     return y
@@ -41,21 +42,17 @@ def backward(
     dy, tensors = dy.contiguous(), tuple(x.contiguous() for x in tensors)
     dtensors = tuple(torch.empty_like(x) for x in tensors)
     programs = triton.cdiv(dy.numel(), BLOCK)
-    partial = dy.new_empty(len(tensors), programs, dtype=sum_dtype(dy))
+    partial = dy.new_empty(len(tensors), programs, dtype=work_dtype(dy))
     if programs:
         with torch.cuda.device_of(dy):
             _backward_kernel[(programs,)](
                 *(dy, tensors, weights.contiguous(), dtensors, partial, dy.numel()),
                 COUNT=len(tensors),
-                WORK=_sum_type(dy),
+                WORK=work_type(dy),
                 BLOCK=BLOCK,
                 enable_fp_fusion=False,  # copies of a sum agree, see scan_conv
             )
     return list(dtensors), partial.sum(1)
-
-
-def _sum_type(x: Tensor) -> tl.dtype:
-    return tl.float64 if x.dtype == torch.float64 else tl.float32
 
 
 @triton.jit

@@ -10,9 +10,9 @@ from ..backend import NAMESPACE, register
 from ..checks import expect, expect_shape, expect_tensors
 from ..derivatives import expect_backward_only, register_derivatives
 from .reference import (
-    sum_dtype,
     weighted_sum_backward_reference,
     weighted_sum_reference,
+    work_dtype,
 )
 
 
@@ -49,7 +49,7 @@ def weighted_sum(tensors: Iterable[Tensor], weights: Tensor) -> Tensor:
     expect_shape('weights', weights, (len(tensors),), '(len(tensors),)')
     widest = reduce(torch.promote_types, (x.dtype for x in tensors))
     tensors = [x.to(widest) for x in tensors]
-    weights = weights.to(sum_dtype(tensors[0]))
+    weights = weights.to(work_dtype(tensors[0]))
     return torch.ops.mmmambamixer.weighted_sum(tensors, weights)
 
 

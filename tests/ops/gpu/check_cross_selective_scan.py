@@ -8,9 +8,9 @@ import torch
 
 from mmmambamixer.ops import CROSS, Route, cross_selective_scan_reference
 from mmmambamixer.ops.cross_selective_scan import gpu
+from mmmambamixer.ops.dtypes import work_dtype
 from mmmambamixer.ops.selective_scan import gpu_scan
 from mmmambamixer.ops.selective_scan.gpu_scan import scan_forward
-from mmmambamixer.ops.selective_scan.reference import state_dtype
 
 NAMES = ('u', 'dt', 'dt_weight', 'A', 'B', 'C', 'D', 'dt_bias')
 
@@ -36,7 +36,7 @@ def make_inputs(
 def compare(device, assert_close, tolerance):
     def check(inputs, routes, height, width, interval=32):
         """Compare results and all gradients with autograd through the reference."""
-        dtype, work = inputs[0].dtype, state_dtype(inputs[0])
+        dtype, work = inputs[0].dtype, work_dtype(inputs[0])
         exact = [None if t is None else t.double().requires_grad_() for t in inputs]
         size = dict(routes=routes, height=height, width=width)
         g = exact[4].shape[1]

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from mmmambamixer.ops import CROSS, Route, scan_conv_reference
+from mmmambamixer.ops.dtypes import work_dtype
 from mmmambamixer.ops.scan_conv import gpu
-from mmmambamixer.ops.selective_scan.reference import state_dtype
 
 
 def make_inputs(b, l, d, g=2, t=3, *, by_feature=False, dtype=torch.float32):
@@ -27,7 +27,7 @@ def make_inputs(b, l, d, g=2, t=3, *, by_feature=False, dtype=torch.float32):
 def compare(device, assert_close, tolerance):
     def check(inputs, routes):
         """Compare the result and all gradients with autograd through the reference."""
-        dtype, work = inputs[0].dtype, state_dtype(inputs[0])
+        dtype, work = inputs[0].dtype, work_dtype(inputs[0])
         routes = [int(route) for route in routes]
         exact = [t.double().requires_grad_() for t in inputs]
         y = scan_conv_reference(*exact, routes)

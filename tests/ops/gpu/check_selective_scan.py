@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from mmmambamixer.ops import selective_scan_reference
+from mmmambamixer.ops.dtypes import work_dtype
 from mmmambamixer.ops.selective_scan import gpu, gpu_scan
-from mmmambamixer.ops.selective_scan.reference import state_dtype
 
 NAMES = ('u', 'delta', 'A', 'B', 'C', 'D', 'delta_bias')
 
@@ -42,7 +42,7 @@ def check(
     *first, D, bias = exact
     y, h = selective_scan_reference(*first, D, None, bias, softplus, True)
     dy = torch.randn(u.shape).to(u.dtype)
-    dh = torch.randn(h.shape, dtype=state_dtype(u)) if last else None
+    dh = torch.randn(h.shape, dtype=work_dtype(u)) if last else None
     wanted = [t for t in exact if t is not None]
     loss = (y * dy).sum() + ((h * dh).sum() if last else 0)
     expected = torch.autograd.grad(loss, wanted, materialize_grads=True)
@@ -52,7 +52,7 @@ def check(
     grads = gpu.backward(*on(device, (dy, dh)), *given, results[2], softplus, interval)
     assert results[0].dtype == u.dtype
     assert_close('y', results[0], y, tolerance[u.dtype][0])
-    assert_close('last_state', results[1], h, tolerance[state_dtype(u)][0])
+    assert_close('last_state', results[1], h, tolerance[work_dtype(u)][0])
     for name, x, grad in zip(NAMES, inputs, grads, strict=True):
         if x is None:
             assert grad.numel() == 0, name
