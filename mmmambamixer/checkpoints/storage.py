@@ -14,12 +14,10 @@ from typing import BinaryIO
 
 from mmengine.fileio import LocalBackend, register_backend
 
-from .seal import COMMENT, END, MARK, Sealing
+from .seal import BLOCK, COMMENT, END, MARK, Sealing
 
 SEALED = 'mmmambamixer.SealedBackend'
 """Name of the storage in `backend_args=dict(backend=...)`."""
-BLOCK = 1 << 20
-"""Bytes that are read at a time."""
 
 
 def is_complete(path: str | os.PathLike) -> bool | None:
