@@ -53,7 +53,9 @@ def _encoded(value):
         return {KIND: 'Tensor', 'dtype': dtype, 'values': value.tolist()}
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
-    raise ValueError(f'meta holds a {type(value).__name__}, which has no form as text')
+    raise ValueError(
+        f'meta holds a {type(value).__name__}, which cannot be written as text'
+    )
 
 
 def _decoded(value):

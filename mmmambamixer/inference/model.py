@@ -67,7 +67,7 @@ def name_classes(model: nn.Module, trained: dict, tested: dict, path: str) -> di
         classes = [str(i) for i in range(count)]
     if len(classes) != count:
         raise ValueError(
-            f'{path} names {len(classes)} classes, the model tells {count} apart'
+            f'{path} names {len(classes)} classes, but the model has {count} outputs'
         )
     for palette in (trained.get('palette'), tested.get('palette')):
         if isinstance(palette, (list, tuple)) and len(palette) >= count:

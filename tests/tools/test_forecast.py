@@ -264,7 +264,7 @@ def without_recent_value(frame: pd.DataFrame) -> pd.DataFrame:
 @pytest.mark.parametrize(
     'change, told',
     [
-        (lambda f: f.iloc[:20], 'has 20 rows, needed are 24'),
+        (lambda f: f.iloc[:20], 'has 20 rows, but the model needs 24'),
         (lambda f: f.drop(columns='b'), 'the table lacks b'),
         (lambda f: f.assign(d=1.0), 'the table also has d'),
         (without_value, "column 'b' has no value in any row"),
