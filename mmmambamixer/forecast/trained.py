@@ -149,8 +149,8 @@ class TrainedForecaster:
         if len(table) < rows:
             more = rows - self.look_back
             raise ValueError(
-                f'{source} has {len(table)} rows, but the model needs {rows}: a look-back '
-                f'of {self.look_back}' + (f' and {more} more' if more else '')
+                f'{source} has {len(table)} rows, but the model needs {rows}: a '
+                f'look-back of {self.look_back}' + (f' and {more} more' if more else '')
             )
         for place, name in enumerate(table.variates):
             if np.isnan(table.values[-rows:, place][: self.look_back]).all():
