@@ -150,7 +150,7 @@ def table_covariates(
 ) -> dict[str, NDArray]:
     """Return covariates of a table, each `(n, m)`; see `future_covariates`."""
     if isinstance(columns, str):
-        raise ValueError(f'{path}: columns is a list of names, got {columns!r}')
+        raise ValueError(f'{path}: columns must be a list of names, got {columns!r}')
     if layout not in LAYOUTS:
         raise ValueError(f"{path}: layout must be 'wide' or 'long', got {layout!r}")
     frame, found = read_frame(path), {}
@@ -249,7 +249,7 @@ def static_table(
 ) -> tuple[NDArray, tuple[str, ...]]:
     """Return the values of a table with one row a variate; see `static_features`."""
     if isinstance(columns, str) or not columns:
-        raise ValueError(f'{path}: columns is a list of names, got {columns!r}')
+        raise ValueError(f'{path}: columns must be a list of names, got {columns!r}')
     frame = read_frame(path)
     for name in (id, *columns):
         require_column(name, frame.columns, str(path))

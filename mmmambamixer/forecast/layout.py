@@ -172,7 +172,7 @@ def guess(frame, long: Mapping[str, str]) -> str:
         )
     if lacking and DATE not in frame.columns and frame.index.nlevels > 1:
         raise ValueError(
-            'the index of a frame of series has one level, got a MultiIndex of '
+            'the index of the frame must have one level, got a MultiIndex of '
             f'{few(frame.index.names)}: call reset_index()'
         )
     numeric = load_pandas().api.types.is_numeric_dtype
@@ -198,7 +198,7 @@ def read_layout(
     frames, frame = Frames.of(frame)
     if frame.columns.nlevels > 1:
         raise ValueError(
-            'the columns of a frame have one name each, got a MultiIndex of '
+            'the columns of the frame must have one name each, got a MultiIndex of '
             f'{few(frame.columns)}'
         )
     guessed = kind is None

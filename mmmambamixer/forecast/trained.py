@@ -327,7 +327,7 @@ def errors(
     truth = table.values[end : end + len(forecast), trained.targets]
     seen = ~np.isnan(truth)
     if not seen.any():
-        raise ValueError('no true value is there to score a forecast with')
+        raise ValueError('there is no true value to score the forecast against')
     last = fill_forward(table.values[:end], trained.scaling.mean)[-1, trained.targets]
     std = trained.scaling.std[trained.targets]
     error = ((forecast - truth) / std)[seen]

@@ -100,7 +100,10 @@ def test_refused_sources(sources, message):
 
 BAD_TABLES = [
     (dict(columns=('heta',), layout='long'), "no column 'heta'.*did you mean 'heat'"),
-    (dict(columns='heat', layout='long'), "columns is a list of names, got 'heat'"),
+    (
+        dict(columns='heat', layout='long'),
+        "columns must be a list of names, got 'heat'",
+    ),
     (
         dict(columns=('heat',), layout='tall'),
         "layout must be 'wide' or 'long', got 'tall'",
@@ -166,7 +169,7 @@ def test_refused_static_features(stations):
         static_features(table, ('a', 'c'))
     with pytest.raises(ValueError, match="no column 'height'"):
         static_features(table | dict(columns=('height',)), VARIATES)
-    with pytest.raises(ValueError, match="columns is a list of names, got 'lat'"):
+    with pytest.raises(ValueError, match="columns must be a list of names, got 'lat'"):
         static_features(table | dict(columns='lat'), VARIATES)
     stations.write_text('unique_id,lat\na,1\nb,\n')
     with pytest.raises(ValueError, match="finite numbers, got nan in 'lat' of 'b'"):

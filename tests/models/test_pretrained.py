@@ -9,6 +9,8 @@ from mmmambamixer import ViM2
 
 ARCH = dict(embed_dims=(8, 16), depths=(1, 1))
 
+pytestmark = pytest.mark.usefixtures('own_files_are_trusted')
+
 
 def make(checkpoint, *, prefix='backbone.', **settings):
     init_cfg = dict(type='Pretrained', checkpoint=str(checkpoint), prefix=prefix)

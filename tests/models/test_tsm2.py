@@ -335,7 +335,7 @@ def test_a_mirrored_forecast_turns_with_its_window(centre):
         (dict(variate_mixer='both'), "variate_mixer must be one of .*, got 'both'"),
         (dict(time_mixer='none', variate_mixer='none'), "cannot both be 'none'"),
         (dict(norm='batch'), "norm must be one of '2d', 'token', got 'batch'"),
-        (dict(time_scans=4), '1 or 2 scans, got 4'),
+        (dict(time_scans=4), 'must be 1 or 2, got 4'),
         (dict(centre='first'), "centre must be one of .*, got 'first'"),
         (dict(linear_path=dict(maps='all')), r"linear_path.maps must be .* got 'all'"),
         (dict(loss='mape'), "loss must be one of .*, got 'mape'"),

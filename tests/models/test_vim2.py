@@ -180,7 +180,7 @@ def test_a_parameter_knows_its_depth():
         (dict(arch=dict(**ARCH, width=3)), r"got \['depths', 'embed_dims', 'width'\]"),
         (
             dict(arch=dict(embed_dims=[4, 8], depths=[2])),
-            'arch has 2 embed_dims, so as many depths, got 1',
+            'as many depths as embed_dims, 2, got 1',
         ),
         (dict(out_indices=(4,)), r'stages from 0 to 3 .*, got \(4,\)'),
         (dict(out_indices=()), r'stages from 0 to 3 .*, got \(\)'),

@@ -42,7 +42,8 @@ def resolve_arch(arch: str | Mapping, settings: Mapping, **arguments) -> dict:
         check_positive(key, arch[key])
         if len(arch[key]) != stages:
             raise ValueError(
-                f'arch has {stages} embed_dims, so as many {key}, got {len(arch[key])}'
+                f'arch must have as many {key} as embed_dims, {stages}, got '
+                f'{len(arch[key])}'
             )
     if arch['channel_mixer'] not in CHANNEL_MIXERS:
         raise ValueError(
@@ -121,7 +122,9 @@ def check_image(x: Tensor, channels: int) -> None:
             'preprocessor makes them of pixels'
         )
     if 0 in x.shape[2:]:
-        raise ValueError(f'the image must have a pixel at least, got {tuple(x.shape)}')
+        raise ValueError(
+            f'the image must have at least one pixel, got {tuple(x.shape)}'
+        )
 
 
 def check_positive(name: str, values: Sequence[int]) -> None:

@@ -52,7 +52,7 @@ class SelectiveSequenceMixer(nn.Module):
     ) -> None:
         super().__init__()
         if scans not in SEQUENCE_ROUTES:
-            raise ValueError(f'a sequence has 1 or 2 scans, got {scans!r}')
+            raise ValueError(f'scans of a sequence must be 1 or 2, got {scans!r}')
         e, routes = expand * d_model, SEQUENCE_ROUTES[scans]
         self.in_proj = nn.Linear(d_model, e, bias=False)
         self.gate_proj = nn.Linear(d_model, e, bias=False)

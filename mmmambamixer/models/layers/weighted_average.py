@@ -28,7 +28,9 @@ class WeightedAverage(nn.Module):
         super().__init__()
         self.start = [0.0] * (inputs - 1) + [1.0] if start is None else list(start)
         if len(self.start) != inputs:
-            raise ValueError(f'{inputs} maps need as many scalars, got {start}')
+            raise ValueError(
+                f'start must have a number for each of the {inputs} maps, got {start}'
+            )
         self.weights = nn.Parameter(torch.empty(inputs))
         self.reset_parameters()
 
