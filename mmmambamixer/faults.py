@@ -31,6 +31,8 @@ DISTRIBUTIONS = {
     'yaml': 'pyyaml',
 }
 """Distributions whose name is not that of the module they bring."""
+PURE = ('mmengine', 'mmpretrain', 'mmdet', 'mmseg')
+"""Modules without binaries: one that fails for a binary has imported another's."""
 
 
 def installed() -> dict[str, str]:
@@ -156,7 +158,10 @@ def other_versions(versions: Mapping[str, str]) -> Iterator[str]:
     """Versions that are known to break the frameworks."""
     mmengine = versions.get('mmengine')
     if mmengine and before(mmengine, 0, 10, 3):
-        yield f'mmengine {mmengine} is too old: `pip install "mmengine>=0.10.3,<1"`'
+        yield (
+            f'mmengine {mmengine} is too old: `pip install --no-deps '
+            '"mmengine>=0.10.3,<1"`'  # it would bring the OpenCV of a desktop
+        )
     setuptools = versions.get('setuptools')
     if mmengine and (not setuptools or not before(setuptools, 82)):
         which = f'setuptools {setuptools}' if setuptools else 'this environment'
@@ -194,13 +199,17 @@ def broken_files(
             'install --force-reinstall --no-deps opencv-python-headless`; or on Debian '
             '`apt install libgl1 libglib2.0-0`'
         )
-    for module, text in errors.items():
-        if re.search('numpy.*(multiarray|dtype size)|compiled using NumPy', text, re.I):
-            name = DISTRIBUTIONS.get(module, module.partition('.')[0])
-            yield (
-                f'{name} is built for another numpy than {versions.get("numpy")}: `pip '
-                f'install --force-reinstall --no-deps --no-cache-dir {name}`'
-            )
+    other = 'numpy.*(multiarray|dtype size)|compiled using NumPy'
+    failing = [m for m, text in errors.items() if re.search(other, text, re.I)]
+    binaries = [m for m in failing if m.partition('.')[0] not in PURE]
+    for module in binaries or failing[:1]:
+        name = DISTRIBUTIONS.get(module, module.partition('.')[0])
+        told = name if binaries else f'what {module} imports'
+        yield (
+            f'{told} is built for another numpy than {versions.get("numpy")}: `pip '
+            'install --force-reinstall --no-deps --no-cache-dir '
+            + (f'{name}`' if binaries else f'NAME` of what `import {module}` ends in')
+        )
 
 
 def missing_modules(errors: Mapping[str, str]) -> Iterator[str]:

@@ -60,7 +60,7 @@ Kind kind_of(const X& x, const char* name) {
   const int32_t code = code_of(x);
   for (Kind kind : {Kind::f32, Kind::f64, Kind::bf16, Kind::f16})
     if (code == code_of(kind)) return kind;
-  throw std::invalid_argument(std::string(name) +  // becomes Python's ValueError
+  throw std::invalid_argument(std::string(name) +  // Python's ValueError before torch 2.15
                               " must be fp16, bf16, fp32 or fp64, got " +
                               torch::headeronly::toString(dtype_of(code)));
 }

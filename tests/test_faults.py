@@ -35,6 +35,7 @@ ONEDL = {
 }
 NO_EXT = "No module named 'mmcv._ext'"
 UNDEFINED = 'ImportError: mmcv/_ext.so: undefined symbol: _ZN3c105ErrorC2ENS_14Source'
+OTHER_NUMPY = 'ValueError: numpy.dtype size changed, may indicate'
 
 BROKEN = {
     'both families': (
@@ -89,8 +90,13 @@ BROKEN = {
     ),
     'binary of another numpy': (
         {},
-        {'pycocotools.mask': 'ValueError: numpy.dtype size changed, may indicate'},
+        {'pycocotools.mask': OTHER_NUMPY, 'mmdet.models': OTHER_NUMPY},
         ('pycocotools is built for another numpy than 2.3.5', '--force-reinstall'),
+    ),
+    'another binary of another numpy': (
+        {},
+        {'mmdet.models': OTHER_NUMPY, 'mmdet.datasets': OTHER_NUMPY},
+        ('what mmdet.models imports is built for another', '`import mmdet.models`'),
     ),
     'old Triton': (
         {'triton': '3.3.1'},
@@ -115,7 +121,7 @@ BROKEN = {
     'old MMEngine': (
         {'mmengine': '0.10.1'},
         {},
-        ('mmengine 0.10.1 is too old', 'pip install "mmengine>=0.10.3,<1"'),
+        ('mmengine 0.10.1 is too old', 'install --no-deps "mmengine>=0.10.3,<1"'),
     ),
     'another mmseg': (
         {'mmseg': '1.3.0'},

@@ -14,7 +14,8 @@ from mmmambamixer.checkpoints.load import load_local
 from mmmambamixer.checkpoints.meta import KEY, meta_from_text, meta_to_text
 from mmmambamixer.checkpoints.plain import from_plain
 from mmmambamixer.checkpoints.storage import is_complete
-from mmmambamixer.checkpoints.trust import UNPICKLE, reads_safely
+
+pytestmark = pytest.mark.usefixtures('own_files_are_trusted')
 
 PATH = Path(__file__).parents[2] / 'tools' / 'convert_checkpoint.py'
 SPEC = importlib.util.spec_from_file_location('convert_checkpoint', PATH)
@@ -31,13 +32,6 @@ META = dict(
     ),
     initial=['head.fc.bias'],
 )
-
-
-@pytest.fixture(autouse=True)
-def own_files_are_trusted(monkeypatch):
-    """Before torch 2.10 no pickle is read otherwise."""
-    if not reads_safely():
-        monkeypatch.setenv(UNPICKLE, '1')
 
 
 @pytest.fixture
