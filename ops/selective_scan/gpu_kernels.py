@@ -159,7 +159,9 @@ def forward_kernel(
         tl.store(sums + chunk * d + channel, total, mask=real)
     elif last_state is not None:
         last_state += b * N * g * d + row
-        store_each(last_state, g * d, 0, h, real & (steps <= end), N)
+        # a tensor: the interpreter of Triton 3.9 takes no mask of two scalars
+        at_end = real & (tl.full([WARP], end, tl.int32) >= l)
+        store_each(last_state, g * d, 0, h, at_end, N)
 
 
 @triton.jit
