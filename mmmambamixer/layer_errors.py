@@ -5,6 +5,8 @@ import re
 from torch import nn
 
 ONE_VALUE = 'Expected more than 1 value per channel when training'
+WEIGHTS = 'weight tensor should be defined either for all'
+"""How torch says that a loss has weights for other classes."""
 CHANNELS = (
     r'expected input\[.*\] to have (?P<made>\d+) channels, but got (?P<given>\d+)',
     r'mat1 and mat2 shapes cannot be multiplied \(\d+x(?P<given>\d+) and '
@@ -25,6 +27,11 @@ def explain_layer(error: BaseException) -> str | None:
     text = str(error)
     if ONE_VALUE in text:
         return one_value(layer_of(error))
+    if WEIGHTS in text:
+        return (
+            f'{layer_of(error)} must have as many numbers in class_weight as its head '
+            'has classes'
+        )
     for pattern in CHANNELS:
         if match := re.search(pattern, text):
             return (

@@ -55,7 +55,7 @@ def explain(error: BaseException) -> str:
         return type(error).__name__
     if isinstance(error, KeyError) and ' ' not in text:
         return f"there is no '{text}', which is needed"
-    if match := re.match(r'(\S+) is not in the \S+ registry', text):
+    if match := re.match(r'(\S+) is not in the [\w: ]+ registry', text):
         registry = innermost(error, 'registry')
         known = names_in(registry) if isinstance(registry, Registry) else ()
         text = text.rstrip('.') + did_you_mean(match[1], known)

@@ -45,6 +45,27 @@ def test_channels_of_another_backbone(layer, shape, made, given):
     assert '\n' not in told and len(told) < 300
 
 
+class Loss(nn.Module):
+    """A loss with weights, as those of the frameworks."""
+
+    def __init__(self, weights: int) -> None:
+        super().__init__()
+        self.class_weight = torch.ones(weights)
+
+    def forward(self, scores):
+        labels = scores.argmax(1)
+        return nn.functional.cross_entropy(scores, labels, self.class_weight)
+
+
+@pytest.mark.parametrize('shape', [(2, 3), (2, 3, 4, 4), (1, 5, 2, 2)])
+@pytest.mark.parametrize('weights', [1, 2, 4, 19])
+def test_weights_of_other_classes(weights, shape):
+    with pytest.raises(RuntimeError) as raised:
+        Net(Loss(weights))(torch.rand(shape))
+    told = explain(raised.value)
+    assert told.startswith('head.fc.1 must have as many numbers in class_weight as')
+
+
 ONE_VALUE = [
     (nn.BatchNorm1d(4), (1, 4)),
     (nn.BatchNorm2d(4), (1, 4, 1, 1)),

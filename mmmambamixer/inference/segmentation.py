@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 from matplotlib.patches import Patch
 from mmseg.structures import SegDataSample
-from mmseg.visualization import SegLocalVisualizer
 from PIL import Image
 
 from .output import Output
 from .sheet import PAIRS, Cell, draw_sheet, spread, thumbnail
 
+COVER = 0.6
+"""How much of a picture the colours of its classes cover, 1 is all."""
 LEGEND = 24
 """Classes that a legend names, the largest first."""
 
@@ -24,8 +25,6 @@ def write(samples: Iterable[tuple[Path, SegDataSample]], output: Output) -> str:
     `overlays/` each image beside its map, and `predictions.png` some of them.
     """
     out, meta = output.folder, output.meta
-    visualizer = SegLocalVisualizer(name='predict', alpha=0.6)
-    visualizer.dataset_meta = meta
     on_sheet = set(spread(list(output.names), output.show))
     results, cells = [], []
     for path, sample in samples:
@@ -36,10 +35,8 @@ def write(samples: Iterable[tuple[Path, SegDataSample]], output: Output) -> str:
         shares = class_shares(labels, meta['classes'])
         results.append(dict(image=str(path), label_map=str(label_map), shares=shares))
 
-        visualizer.add_datasample(
-            'image', picture, sample, draw_gt=False, with_labels=False
-        )
-        pair = [Cell(picture, path.name), Cell(visualizer.get_image(), 'prediction')]
+        drawn = coloured(picture, labels, meta['palette'])
+        pair = [Cell(picture, path.name), Cell(drawn, 'prediction')]
         overlay = out / 'overlays' / output.names[path]
         overlay.parent.mkdir(parents=True, exist_ok=True)
         side = min(max(picture.shape[1] / 100, 5), 15)  # inches of 100 pixels
@@ -91,6 +88,14 @@ def save_label_map(
     image = Image.fromarray(labels.astype(np.uint8))
     image.putpalette(np.array(palette, np.uint8).tobytes())
     image.save(path)
+
+
+def coloured(
+    picture: np.ndarray, labels: np.ndarray, palette: list[tuple[int, int, int]]
+) -> np.ndarray:
+    """Return a picture `(h, w, 3)` under the colours of its classes `(h, w)`."""
+    colours = np.array(palette)[labels]
+    return ((1 - COVER) * picture + COVER * colours).astype(np.uint8)
 
 
 def legend(shares: dict[str, float], meta: dict) -> list[Patch]:

@@ -113,6 +113,7 @@ def check_annotations(content: Mapping, path: str) -> None:
                 f'one of [{few(map(repr, categories))}]'
             )
         check_box(annotation['bbox'], told)
+        check_numbers(annotation, told)
         check_size(annotation.get('segmentation'), images[annotation['image_id']], told)
     check_boxes(content['annotations'], images, path)
 
@@ -156,6 +157,18 @@ def check_box(box, told: str) -> None:
     )
     if not fine:
         raise ValueError(f'{told} has the bbox {box}, expected [x, y, width, height]')
+
+
+def check_numbers(annotation: Mapping, told: str) -> None:
+    """Raise ValueError unless `area` is a number and `iscrowd` 0, 1 or none.
+
+    Text such as '0' would count as a crowd, which is not learnt.
+    """
+    area, crowd = annotation['area'], annotation.get('iscrowd')
+    if not isinstance(area, Real) or not math.isfinite(area):
+        raise ValueError(f'{told} has the area {area!r}, expected a number of pixels')
+    if crowd not in (None, 0, 1):
+        raise ValueError(f'{told} has iscrowd={crowd!r}, expected 0 or 1')
 
 
 def check_size(mask, image: Mapping, told: str) -> None:

@@ -39,6 +39,13 @@ PARTS = {
     'val': ('val_dataloader', 'val_cfg', 'val_evaluator'),
     'test': ('test_dataloader', 'test_cfg', 'test_evaluator'),
 }
+PARAMWISE = (
+    *('custom_keys', 'bias_lr_mult', 'bias_decay_mult', 'norm_decay_mult'),
+    *('flat_decay_mult', 'dwconv_decay_mult', 'dcn_offset_lr_mult'),
+    *('bypass_duplicate', 'decay_rate', 'decay_type', 'num_layers'),
+    *('layer_decay_rate',),
+)
+"""What the constructors of optimisers read of `paramwise_cfg`."""
 CLIPS = dict(norm=clip_grad_norm_, value=clip_grad_value_)
 """What MMEngine gives `clip_grad` to."""
 ENDLESS = ('InfiniteSampler', 'MultiSourceSampler')
@@ -62,6 +69,7 @@ def check_config(config: Config, part: str) -> None:
         check_length(config.train_cfg)
         check_end(config)
         check_optimizer(config)
+        check_paramwise(config.optim_wrapper.get('paramwise_cfg'))
         check_clipping(config.optim_wrapper.get('clip_grad'))
         check_interval(config)
         given = [key for key in PARTS['val'] if config.get(key) is not None]
@@ -131,8 +139,12 @@ def check_length(train_cfg: Mapping) -> None:
     """Raise ValueError if a training would have no iteration, or a broken interval."""
     for key in ('max_epochs', 'max_iters', 'val_interval'):
         value = train_cfg.get(key)
-        if value is not None and (not isinstance(value, int) or value < 1):
-            raise ValueError(f'train_cfg.{key} must be at least 1, got {value!r}')
+        if value is None:
+            continue
+        whole = isinstance(value, Real) and value % 1 == 0  # 1e3 is one
+        if not whole or value < 1:
+            expected = 'at least 1' if whole else 'a whole number'
+            raise ValueError(f'train_cfg.{key} must be {expected}, got {value!r}')
 
 
 def check_end(config: Config) -> None:
@@ -157,6 +169,13 @@ def check_optimizer(config: Config) -> None:
             raise ValueError(
                 f'optim_wrapper.optimizer must be a dict with a type, got {optimizer!r}'
             )
+        for name in ('lr', 'weight_decay'):
+            value = optimizer.get(name, 0)
+            if isinstance(value, str):  # as YAML reads 1e-3
+                raise ValueError(
+                    f'optim_wrapper.optimizer.{name} must be a number, got the text '
+                    f"'{value}'; YAML takes 1.0e-3 for a number, not 1e-3"
+                )
         kind = optimizer['type']
         with OPTIMIZERS.switch_scope_and_registry(config.get('default_scope')) as known:
             if isinstance(kind, str) and known.get(kind) is None:
@@ -164,6 +183,17 @@ def check_optimizer(config: Config) -> None:
                     f"there is no optimiser '{kind}'"
                     + did_you_mean(kind, names_in(OPTIMIZERS))
                 )
+
+
+def check_paramwise(given) -> None:
+    """Raise ValueError if a name in `paramwise_cfg` is a misspelt one."""
+    for name in given or ():
+        close = get_close_matches(name, PARAMWISE, n=1, cutoff=ALIKE)
+        if close and name not in PARAMWISE:
+            raise ValueError(
+                f"optim_wrapper.paramwise_cfg has '{name}', which nothing reads; did "
+                f"you mean '{close[0]}'?"
+            )
 
 
 def check_clipping(given) -> None:

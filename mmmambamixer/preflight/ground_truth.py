@@ -161,7 +161,7 @@ def repair(api, path: str, masked: Sequence[str]) -> None:
     for annotation in short:
         annotation['segmentation'] = whole_polygons(annotation['segmentation'])
     done += [f'polygons without area of {len(short)} left out'] * bool(short)
-    bare = [a for a in annotations if 'iscrowd' not in a]
+    bare = [a for a in annotations if a.get('iscrowd') is None]
     for annotation in bare:
         annotation['iscrowd'] = 0
     done += [f'iscrowd=0 added to {len(bare)}'] * bool(bare)

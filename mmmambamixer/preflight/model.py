@@ -23,11 +23,19 @@ def head_classes(model: nn.Module) -> dict[str, int]:
         if (
             any(part.endswith('head') for part in parts)
             and not any(part in OWN_CLASSES for part in parts)
-            and not hasattr(module, 'boundary_threshold')  # STDC's tells edges
+            and not tells_others(module)
             and isinstance(getattr(module, 'num_classes', None), int)
         ):
             counts[name] = module.num_classes
     return counts
+
+
+def tells_others(head: nn.Module) -> bool:
+    """Return whether a head tells edges (STDC), or objects from ground (RPN)."""
+    kinds = (kind.__name__ for kind in type(head).__mro__)
+    return hasattr(head, 'boundary_threshold') or any(
+        kind.endswith('RPNHead') for kind in kinds
+    )
 
 
 def check_num_classes(model: nn.Module, classes: Sequence[str], dataset: str) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import mmengine
 
-from ..messages import explain, few, innermost
+from ..messages import cut, explain, few, innermost
 from .agreement import hidden_folders, tell_apart
 from .coco import CocoFile, check_annotations
 from .counts import other_names
@@ -44,6 +44,8 @@ def explain_data(error: Exception, key: str, files: Mapping[str, CocoFile]) -> s
         return f'{path} is no COCO annotation file, it is not JSON: {error}'
     if told := faulty_line(error, dataset):
         return told
+    if told := unequal_parts(error):
+        return f'{key} {told}'
     if "unexpected keyword argument 'classes'" in str(error):
         return (
             f"{key} has the argument 'classes', which its dataset does not take: set "
@@ -56,12 +58,32 @@ def explain_data(error: Exception, key: str, files: Mapping[str, CocoFile]) -> s
         told = f'{key} cannot be made: {explain(error)}{where}'
     else:
         told = f'{key} has no image that its filters let pass'
+        if path := getattr(dataset, 'ann_file', None):
+            told += f', of those in {path}'
         classes = getattr(dataset, 'metainfo', {}).get('classes') or ()
         if names := other_names(dataset, classes, files):
             names = few(f'{name} ({n})' for name, n in names.most_common())
             told += f'; none of its objects is of {few(classes)}, but of {names}'
     clause = unread(dataset) if hasattr(dataset, 'data_prefix') else ''
     return f'{told}; {clause}' if clause else told
+
+
+def unequal_parts(error: Exception) -> str:
+    """Return a clause about data sets in one `ConcatDataset` that differ, or ''."""
+    parts = innermost(error, 'self', '__init__')
+    if 'th dataset' not in str(error) or not hasattr(parts, 'datasets'):
+        return ''
+    first, *others = (dict(part.metainfo) for part in parts.datasets)
+    for number, other in enumerate(others, 2):
+        for name in sorted(first.keys() | other.keys()):
+            values = [str(part.get(name, 'none')) for part in (first, other)]
+            if values[0] != values[1] and name not in parts.ignore_keys:
+                return (
+                    f'joins data sets that differ in {name}: {cut(values[0], 100)} in '
+                    f'the first, {cut(values[1], 100)} in number {number}; give all '
+                    'the same, or name it in ignore_keys where it means nothing'
+                )
+    return ''
 
 
 def faulty_line(error: Exception, dataset) -> str:

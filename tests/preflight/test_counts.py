@@ -1,6 +1,7 @@
 """Data with nothing to learn, and classes without any: the numbers are told."""
 
 import random
+import re
 from pathlib import Path
 
 import numpy as np
@@ -148,7 +149,8 @@ def test_names_that_match_none_are_told_where_filters_leave_nothing(tmp_path, op
     only = dict(filter_cfg=dict(filter_empty_gt=True))
     data = voc(tmp_path, 'train', ('Ant', 'Bee'), NAMES, **only)
     said = opened('mmdet', {'head': ToyHead(3)}, train=data)
-    assert 'has no image that its filters let pass; none of its objects is of' in said
+    assert 'has no image that its filters let pass, of those in ' in said
+    assert 'none of its objects is of' in said
     assert 'but of Ant (2), Bee (2)' in said
 
 
@@ -301,6 +303,29 @@ def test_wrapped_data_sets_are_counted_together(tmp_path, opened):
     both = dict(type='ConcatDataset', datasets=parts)
     data = dict(type='RepeatDataset', times=2, dataset=both)
     assert opened('mmpretrain', {'head': ToyHead(3)}, train=data) == ''
+
+
+@pytest.mark.parametrize(
+    ('change', 'told'),
+    [
+        (dict(classes=NAMES[::-1]), r"differ in classes: \('ant"),
+        (dict(classes=[*NAMES]), r"differ in classes: \('ant"),
+        (dict(classes=NAMES, colour=1), 'differ in colour: none in the first, 1 in'),
+    ],
+)
+def test_joined_data_sets_that_differ_are_told(change, told, tmp_path, opened):
+    data = labelled(tmp_path, 'train', [0, 1, 2], NAMES)
+    both = dict(type='ConcatDataset', datasets=[data, data | dict(metainfo=change)])
+    said = opened('mmpretrain', {'head': ToyHead(3)}, train=both)
+    assert re.match(f'error: train_dataloader joins data sets that {told}', said)
+
+
+def test_an_empty_list_of_images_is_named(tmp_path, opened):
+    data = labelled(tmp_path, 'train', [0, 1, 2], NAMES)
+    path = tmp_path / 'train.txt'
+    path.write_text('')
+    said = opened('mmpretrain', {'head': ToyHead(3)}, train=data)
+    assert f'no image that its filters let pass, of those in {path}' in said
 
 
 @pytest.mark.parametrize(

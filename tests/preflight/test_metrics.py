@@ -50,6 +50,10 @@ REPAIRED = {
         'numbered from 1',
     ),
     'no iscrowd': (each(lambda a: a.pop('iscrowd')), 'iscrowd=0 added to 2'),
+    'iscrowd is none': (
+        each(lambda a: a.update(iscrowd=None)),
+        'iscrowd=0 added to 2',
+    ),
     'a line beside a polygon': (
         each(lambda a: a.update(segmentation=[TRIANGLE, [1, 1, 5, 5]])),
         'polygons without area of 2 left out',

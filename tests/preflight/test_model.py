@@ -62,3 +62,11 @@ def test_a_head_for_edges_has_classes_of_its_own():
     check_num_classes(model_of(stem(3, 3), auxiliary_head=heads), range(19), 'the data')
     with pytest.raises(ValueError, match=r'auxiliary_head\.0\.num_classes must be 18'):
         check_num_classes(nn.ModuleDict(dict(auxiliary_head=heads)), range(18), 'it')
+
+
+def test_a_detector_of_proposals_has_one_class():
+    """As in the stock configs of RPN, whose head is called `bbox_head`."""
+    pytest.importorskip('mmdet')
+    head = MODELS.build(dict(type='mmdet.RPNHead', in_channels=4, feat_channels=4))
+    assert head.num_classes == 1
+    check_num_classes(nn.ModuleDict(dict(bbox_head=head)), range(80), 'the data')
