@@ -101,6 +101,6 @@ def test_the_gpu_kernels_were_called(device, monkeypatch):
     def refuse(x):
         raise RuntimeError('reached the GPU function')
 
-    monkeypatch.setattr(gpu, '_sum_type', refuse)
+    monkeypatch.setattr(gpu, 'work_type', refuse)
     with pytest.raises(RuntimeError, match='reached the GPU function'):
         ops.weighted_sum([torch.ones(2, device=device)], torch.ones(1, device=device))
