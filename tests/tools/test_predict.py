@@ -119,7 +119,7 @@ def test_a_checkpoint_of_other_classes_is_refused(configs, trained, tmp_path, ca
     torch.save(checkpoint, tmp_path / 'two.pth')
     Image.new('RGB', (9, 9)).save(tmp_path / 'a.png')
     args = [configs['mmseg'], 'two.pth', 'a.png', '--out', 'out']
-    with pytest.raises(SystemExit, match=r'two\.pth names 2 classes, .* tells 3'):
+    with pytest.raises(SystemExit, match=r'two\.pth names 2 classes, .* 3 outputs'):
         call('predict.py', *args)
 
 
