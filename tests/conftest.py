@@ -21,6 +21,15 @@ def own_files_are_trusted(monkeypatch):
         monkeypatch.setenv('MMMAMBAMIXER_UNPICKLE', '1')
 
 
+@pytest.fixture
+def no_default_scope(monkeypatch):
+    """As in a new process: without the scope that another test's run has left."""
+    from mmengine.registry import DefaultScope
+
+    scopes = type(DefaultScope._instance_dict)()
+    monkeypatch.setattr(DefaultScope, '_instance_dict', scopes)
+
+
 @pytest.fixture(autouse=True)
 def poisoned_memory():
     """Fill `torch.empty` with NaN; ops without a deterministic form only warn."""
