@@ -6,7 +6,7 @@ Data: one class in COCO's format, `data/dsb2018_nuclei` (531 + 133 images of at 
 """
 
 _base_ = [
-    './mmmambamixer.py',
+    './adamw_cosine.py',
     'mmdet::_base_/models/mask-rcnn_r50_fpn.py',
     'mmdet::_base_/datasets/coco_instance.py',
     'mmdet::_base_/default_runtime.py',
@@ -89,25 +89,8 @@ val_evaluator = dict(ann_file=root + 'annotations/instances_val.json')
 test_evaluator = val_evaluator
 
 epochs = 12
-optim_wrapper = dict(
-    optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.05),
-    clip_grad=dict(max_norm=5.0),
-    paramwise_cfg={{_base_.decay}},
-)
-param_scheduler = [
-    dict(type='LinearLR', start_factor=1e-2, end=1, convert_to_iter_based=True),
-    dict(
-        type='CosineAnnealingLR',
-        begin=1,
-        end=epochs,
-        eta_min=1e-5,
-        convert_to_iter_based=True,
-    ),
-]
-train_cfg = dict(by_epoch=True, max_epochs=epochs, val_interval=epochs)
-val_cfg = dict()
-test_cfg = dict()
+train_cfg = dict(val_interval='${epochs}')
 default_hooks = dict(
-    logger=dict(interval=19), checkpoint=dict(interval=epochs, max_keep_ckpts=1)
+    logger=dict(interval=19), checkpoint=dict(interval='${epochs}', max_keep_ckpts=1)
 )
 randomness = dict(seed=0)

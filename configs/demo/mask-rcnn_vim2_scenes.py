@@ -10,7 +10,7 @@ learns, it is no benchmark.
 """
 
 _base_ = [
-    '../_base_/mmmambamixer.py',
+    '../_base_/adamw_cosine.py',
     'mmdet::_base_/models/mask-rcnn_r50_fpn.py',
     'mmdet::_base_/datasets/coco_instance.py',
     'mmdet::_base_/default_runtime.py',
@@ -105,25 +105,7 @@ val_evaluator = dict(ann_file='data/digit_scenes/annotations/instances_test.json
 test_evaluator = val_evaluator
 
 epochs = 5
-optim_wrapper = dict(
-    type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr=2e-3, weight_decay=0.05),
-    clip_grad=dict(max_norm=5.0),
-    paramwise_cfg={{_base_.decay}},
-)
-param_scheduler = [
-    dict(type='LinearLR', start_factor=1e-2, end=1, convert_to_iter_based=True),
-    dict(
-        type='CosineAnnealingLR',
-        begin=1,
-        end=epochs,
-        eta_min=1e-5,
-        convert_to_iter_based=True,
-    ),
-]
-train_cfg = dict(by_epoch=True, max_epochs=epochs, val_interval=1)
-val_cfg = dict()
-test_cfg = dict()
+optim_wrapper = dict(optimizer=dict(lr=2e-3))
 default_hooks = dict(
     logger=dict(interval=25), checkpoint=dict(interval=1, max_keep_ckpts=1)
 )
