@@ -76,7 +76,8 @@ def mixed_families(versions: Mapping[str, str]) -> Iterator[str]:
         yield (
             f'two families that write the same files are installed, {", ".join(here)} '
             f'and {", ".join(others)}: remove both with `pip uninstall -y '
-            f'{" ".join(here + others)}` and install one'
+            f'{" ".join(here + others)}` and install one, `mmmambamixer[openmmlab]` or '
+            '`mmmambamixer[onedl]`'
         )
     elif 'mmcv' in versions and 'mmcv-lite' in versions:
         yield (

@@ -41,7 +41,10 @@ BROKEN = {
     'both families': (
         {'onedl-mmengine': '0.10.12'},
         {},
-        ('two families', 'mmpretrain onedl-mmengine` and install one'),
+        (
+            'two families',
+            'mmpretrain onedl-mmengine` and install one, `mmmambamixer[openmmlab]`',
+        ),
     ),
     'both builds of mmcv': (
         {'mmcv-lite': '2.1.0'},

@@ -15,10 +15,13 @@ fail() { echo "[setup] error: $*" >&2; exit 1; }
 # would not read.
 install() {
     local settings='index|find-links|constraint|cert|proxy'
-    if command -v uv >/dev/null && ! "${PIP[@]}" config list | grep -qE "$settings"; then
-        uv pip install --python "$PY" "$@"
-    else
+    if ! command -v uv >/dev/null; then
         "${PIP[@]}" install "$@"
+    elif "${PIP[@]}" config list | grep -qE "$settings"; then
+        say 'pip installs, not uv, which does not read the settings that pip has here'
+        "${PIP[@]}" install "$@"
+    else
+        uv pip install --python "$PY" "$@"
     fi
 }
 
