@@ -18,9 +18,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from report import environment, write
+
+from mmmambamixer.engine.config import load_config
 
 ROOT = Path(__file__).parents[1]
 
@@ -113,7 +114,7 @@ class Run(NamedTuple):
         return [json.loads(line) for line in logs[-1].open()] if logs else []
 
     def epochs(self) -> int:
-        return Config.fromfile(ROOT / self.config).train_cfg.max_epochs
+        return load_config(ROOT / self.config).train_cfg.max_epochs
 
     def metrics(self) -> dict[str, float] | None:
         """Return the metrics in per cent after the last epoch, None without a log."""
@@ -129,7 +130,7 @@ class Run(NamedTuple):
 
     def parameters(self) -> dict[str, int]:
         """Return the number of parameters of the whole model and of its backbone."""
-        config = Config.fromfile(ROOT / self.config)
+        config = load_config(ROOT / self.config)
         init_default_scope(config.default_scope)
         model = MODELS.build(config.model)
         parts = dict(parameters=model, backbone_parameters=model.backbone)
