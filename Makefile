@@ -66,7 +66,7 @@ $(STAMPS)/tested: requirements/tested.txt $(STAMPS)/torch
 $(STAMPS)/mmcv: $(STAMPS)/tested
 	@tools/setup.sh mmcv && touch $@
 $(STAMPS)/package: setup.py pyproject.toml mmmambamixer/version.py \
-		$(wildcard ops/*.cpp ops/*/*.cpp ops/*.h ops/*/*.h) $(STAMPS)/mmcv
+		$(shell find ops -name "*.cpp" -o -name "*.h") $(STAMPS)/mmcv
 	@tools/setup.sh package && touch $@
 
 demo: setup

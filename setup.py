@@ -78,7 +78,7 @@ def extension():
     torch = find_torch()
     kernels = Extension(
         'mmmambamixer.ops._C',
-        sorted(glob('ops/*/cpu*.cpp')),
+        sorted(glob('ops/**/*.cpp', recursive=True)),
         depends=sorted(glob('ops/**/*.h', recursive=True)),
         language='c++',
         include_dirs=[os.path.join(torch, 'include')],

@@ -38,7 +38,7 @@ from sweep import QUICK, device_of, free
 from timing import Call, interleave, load, summary, timer
 
 from mmmambamixer.ops import selective_scan
-from mmmambamixer.ops.selective_scan.gpu_leaves import exp2
+from mmmambamixer.ops.scan_engine.gpu.leaves import exp2
 
 RESULTS = Path(__file__).parent / 'results' / 'gpu_limits.json'
 COMMAND = 'python benchmarks/gpu_limits.py'

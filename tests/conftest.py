@@ -21,7 +21,7 @@ def own_files_are_trusted(monkeypatch):
         monkeypatch.setenv('MMMAMBAMIXER_UNPICKLE', '1')
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def no_default_scope(monkeypatch):
     """As in a new process: without the scope that another test's run has left."""
     from mmengine.registry import DefaultScope

@@ -17,7 +17,7 @@ OPTIONAL = ('mmpretrain', 'pytorch_grad_cam', 'segmentation_models_pytorch', 'ti
 CONVERTER = re.compile(r'^python (tools/convert_checkpoint\.py) (\S+) (\S+)$', re.M)
 
 
-def test_the_page_runs(no_default_scope, tmp_path, monkeypatch):
+def test_the_page_runs(tmp_path, monkeypatch):
     for name in ('configs', 'hubconf.py', 'mmmambamixer', 'tools'):
         (tmp_path / name).symlink_to(ROOT / name)
     monkeypatch.chdir(tmp_path)

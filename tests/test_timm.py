@@ -162,7 +162,7 @@ def classifier(num_classes: int):
 
 
 @pytest.mark.parametrize('suffix', ['pth', 'safetensors'])
-def test_weights_of_mmpretrain_and_back(no_default_scope, suffix, image, tmp_path):
+def test_weights_of_mmpretrain_and_back(suffix, image, tmp_path):
     ours, path = classifier(5), tmp_path / f'x.{suffix}'
     if suffix == 'pth':
         torch.save(dict(meta=dict(epoch=1), state_dict=ours.state_dict()), path)

@@ -84,7 +84,7 @@ def add_options(parser: argparse.ArgumentParser, example: str) -> None:
 
 
 def positive(text: str) -> int:
-    """Return the number that an option gives; argparse says it must be at least 1."""
+    """Return the number that an option gives; argparse says what else came."""
     if not text.strip().isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f'must be an integer from 1, got {text}')
     return int(text)

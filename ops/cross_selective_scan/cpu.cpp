@@ -1,5 +1,5 @@
 // CPU kernels of mmmambamixer::cross_selective_scan and its backward.
-#include "../selective_scan/glue.h"
+#include "../scan_engine/cpu/glue.h"
 
 namespace mmmambamixer {
 namespace {

@@ -3,7 +3,7 @@
 // loops are plain C++: the compiler vectorises them once for each instruction set.
 //
 // Axis letters: b batch, k scan, i step, c feature, r steps back in the order of a scan.
-#include "../selective_scan/engine.h"
+#include "../scan_engine/cpu/engine.h"
 #include "depthwise.h"
 
 namespace mmmambamixer {

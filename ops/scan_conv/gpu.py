@@ -15,8 +15,8 @@ import triton.language as tl
 from torch import Tensor
 
 from ..gpu_dtypes import work_type
-from ..selective_scan.gpu_leaves import wide
-from ..selective_scan.layout import empty_along, is_transposed
+from ..layout import empty_along, is_transposed
+from ..scan_engine.gpu.leaves import wide
 
 SHORT, LONG = 16, 64  # sides of a tile, the longer along the neighbours in memory
 MAX_ROUTES = 31  # routes travel as two bits each of one int64

@@ -9,8 +9,8 @@ from ..backend import NAMESPACE, register
 from ..checks import expect, expect_one_for_each_scan, expect_shape, expect_tensors
 from ..derivatives import expect_backward_only, register_derivatives
 from ..dtypes import work_dtype
+from ..layout import empty_along
 from ..route import Route
-from ..selective_scan.layout import empty_along
 from .reference import scan_conv_backward_reference, scan_conv_reference
 
 

@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "glue.h"
+#include "../scan_engine/cpu/glue.h"
 
 namespace mmmambamixer {
 

@@ -8,8 +8,8 @@ gradients lie in memory as what they belong to, so that they are written as fast
 from torch import Tensor
 
 from ..dtypes import work_dtype
+from ..layout import empty_along, is_transposed
 from .gpu_scan import scan_backward, scan_forward
-from .layout import empty_along, is_transposed
 
 
 def forward(u, delta, A, B, C, D, delta_bias, delta_softplus, dtype, interval):

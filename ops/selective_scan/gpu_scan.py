@@ -13,9 +13,15 @@ import triton
 from torch import Tensor
 
 from ..gpu_dtypes import work_type
-from .gpu_chunks import adjoint_kernel, chain_kernel
-from .gpu_kernels import ENDS, FROM_STARTS, WHOLE, backward_kernel, forward_kernel
-from .gpu_steps import WARP
+from ..scan_engine.gpu.chunks import adjoint_kernel, chain_kernel
+from ..scan_engine.gpu.kernels import (
+    ENDS,
+    FROM_STARTS,
+    WHOLE,
+    backward_kernel,
+    forward_kernel,
+)
+from ..scan_engine.gpu.steps import WARP
 
 BLOCK = WARP.value  # channels of a program
 FORWARD_WINDOW = 4  # steps whose loads are issued together

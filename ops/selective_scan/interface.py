@@ -14,8 +14,8 @@ from ..derivatives import (
     states_interval,
 )
 from ..dtypes import work_dtype
+from ..layout import empty_along
 from . import fallback
-from .layout import empty_along
 
 
 def selective_scan(

@@ -145,12 +145,11 @@ def covering(launches: list[Launch]) -> list[Launch]:
 
 
 def kernels_of_the_ops() -> set[JITFunction]:
-    """Return all kernels that the files `gpu*.py` of the ops define."""
+    """Return all kernels that the files `gpu*.py` and `gpu/*.py` of the ops define."""
     root, found = Path(ops.__file__).parent, set()
-    for path in root.glob('*/gpu*.py'):
-        module = importlib.import_module(
-            f'{ops.__name__}.{path.parent.name}.{path.stem}'
-        )
+    for path in [*root.glob('*/gpu*.py'), *root.glob('*/gpu/*.py')]:
+        name = '.'.join(path.relative_to(root).with_suffix('').parts)
+        module = importlib.import_module(f'{ops.__name__}.{name}')
         found |= {x for name, x in vars(module).items() if name.endswith('_kernel')}
     return found
 

@@ -159,6 +159,7 @@ env_cfg = dict(dist_cfg=dict(backend='nccl'))
             PATH=path,
             PYTHONPATH=str(tmp_path),
             OMP_NUM_THREADS='1',
+            MAX_RESTARTS='0',  # a fault is seen, not mended
             PORT=str(20000 + os.getpid() % 20000),
         ),
         capture_output=True,

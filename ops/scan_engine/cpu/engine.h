@@ -10,7 +10,7 @@
 #include <cstring>
 #include <type_traits>
 
-#include "../kind.h"
+#include "../../kind.h"
 
 namespace mmmambamixer {
 

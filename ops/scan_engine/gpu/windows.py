@@ -7,8 +7,8 @@ A window is a tuple with what the channels have at each of its steps, in fp32 or
 import triton
 import triton.language as tl
 
-from .gpu_leaves import exp, reciprocal, skip_rows
-from .gpu_steps import load_row
+from .leaves import exp, reciprocal, skip_rows
+from .steps import load_row
 
 # log(1 + e) / e as a polynomial on [0, 1], last term first: 3e-8 off at most
 LOG1P = tl.constexpr(

@@ -3,7 +3,7 @@
 
 #include <memory>
 
-#include "../stable.h"
+#include "../../stable.h"
 #include "engine.h"
 
 namespace mmmambamixer {

@@ -6,7 +6,7 @@ channel per lane, its states in registers, steps in order. So nothing is ever su
 by atomics, and results repeat bit for bit.
 
 Where there are too few channels to fill the GPU, a program owns a chunk of the steps: a
-first pass runs every chunk from state 0, `gpu_chunks.py` chains their ends to the state
+first pass runs every chunk from state 0, `chunks.py` chains their ends to the state
 before each, and a second pass goes on from there; backward likewise.
 
 Steps come in windows whose loads are issued together. The backward walks the chunks
@@ -28,8 +28,8 @@ The kernels run compiled on a GPU and, with `TRITON_INTERPRET=1`, on CPU tensors
 import triton
 import triton.language as tl
 
-from .gpu_leaves import skip_rows, zero_of
-from .gpu_steps import (
+from .leaves import skip_rows, zero_of
+from .steps import (
     WARP,
     advance,
     decays_of,
@@ -52,7 +52,7 @@ from .gpu_steps import (
     visits,
     zeros,
 )
-from .gpu_windows import activate, expand, load_window, shifted, store_window
+from .windows import activate, expand, load_window, shifted, store_window
 
 LN_2 = tl.constexpr(0.6931471805599453)
 

@@ -1,6 +1,6 @@
 """Triton kernels that let chunks of the steps run side by side.
 
-Axis letters as in `gpu_kernels.py`; c chunk. What a chunk does to the state before it
+Axis letters as in `kernels.py`; c chunk. What a chunk does to the state before it
 is one decay, exp of A times the sum of its step sizes: one exponential for each state.
 """
 # ruff: noqa: RUF005, since Triton grows a tuple by + only
@@ -8,8 +8,8 @@ is one decay, exp of A times the sum of its step sizes: one exponential for each
 import triton
 import triton.language as tl
 
-from .gpu_leaves import wide, zero_of
-from .gpu_steps import (
+from .leaves import wide, zero_of
+from .steps import (
     WARP,
     decays_of,
     earlier_visit,
@@ -28,7 +28,7 @@ from .gpu_steps import (
     visits,
     zeros,
 )
-from .gpu_windows import activate, load_window, shifted
+from .windows import activate, load_window, shifted
 
 
 @triton.jit

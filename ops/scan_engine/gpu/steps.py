@@ -1,6 +1,6 @@
 """Parts of the Triton scan kernels: where a program reads, and what a step does.
 
-Axis letters as in `gpu_kernels.py`. What there is of each state is a tuple of N
+Axis letters as in `kernels.py`. What there is of each state is a tuple of N
 tensors, each with one element per lane, which the compiler keeps in registers.
 """
 # ruff: noqa: RUF005, since Triton grows a tuple by + only
@@ -8,7 +8,7 @@ tensors, each with one element per lane, which the compiler keeps in registers.
 import triton
 import triton.language as tl
 
-from .gpu_leaves import exp2, load_four, skip_rows, wide
+from .leaves import exp2, load_four, skip_rows, wide
 
 LOG2_E = tl.constexpr(1.4426950408889634)
 WARP = tl.constexpr(32)  # channels of a program: one for each lane

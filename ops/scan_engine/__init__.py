@@ -1,0 +1,1 @@
+"""What all selective scans share: the C++ of `cpu/`, the Triton of `gpu/`."""
