@@ -8,7 +8,7 @@ from torch import nn
 
 from ..checkpoints.fit import check_state_dict, state_dict_of
 from ..checkpoints.load import load_local
-from ..preflight.config import check_sections
+from ..preflight.config import check_names, check_sections
 from ..preflight.model import check_channels
 from ..wrappers import unwrapped
 
@@ -21,8 +21,10 @@ def build_model(config: Config) -> nn.Module:
             its top goes into the model.
 
     Raises:
-        ValueError: If there is no model, or neck or heads do not fit the backbone.
+        ValueError: If there is no model, its scope is no package, a name at the top is
+            misspelt, or neck or heads do not fit the backbone.
     """
+    check_names(config)
     check_sections(config, ['model'], 'a tool for models')
     init_default_scope(config.get('default_scope') or 'mmengine')
     if 'data_preprocessor' in config:

@@ -167,6 +167,13 @@ def test_options_that_do_not_fit_are_told_at_once(tmp_path, name, options, told)
         export(Config(), 'none.pth', tmp_path / name, options)
 
 
+def test_a_scope_that_is_no_package_is_told(classifier):
+    config, checkpoint = classifier
+    config = Config(config.to_dict() | dict(default_scope='nothing'))
+    with pytest.raises(ValueError, match="an installed package, got 'nothing'"):
+        load_network(config, checkpoint, prepared=False)
+
+
 def test_a_missing_package_is_named(monkeypatch):
     found = {'onnx': object()}
     monkeypatch.setattr(onnx_file, 'find_spec', found.get)
