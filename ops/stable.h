@@ -1,5 +1,6 @@
-// What the CPU kernels use of torch: its stable ABI as of 2.10, which later versions keep,
-// so that one binary serves them all. Nothing else here may include a header of torch.
+// What the CPU kernels use of torch: its stable ABI as of 2.10, which later versions
+// keep, so that one binary serves them all. Nothing else here may include a header of
+// torch.
 //
 // Calls of torch cost more than they look: each goes through a C function, and `to`,
 // `contiguous` and the like through the dispatcher. Take data pointers before loops.
@@ -35,10 +36,14 @@ using Sizes = torch::headeronly::IntHeaderOnlyArrayRef;
 // Of dtypes torch's C interface has numbers.
 inline int32_t code_of(Kind kind) {
   switch (kind) {
-    case Kind::f32: return aoti_torch_dtype_float32();
-    case Kind::f64: return aoti_torch_dtype_float64();
-    case Kind::bf16: return aoti_torch_dtype_bfloat16();
-    case Kind::f16: break;
+    case Kind::f32:
+      return aoti_torch_dtype_float32();
+    case Kind::f64:
+      return aoti_torch_dtype_float64();
+    case Kind::bf16:
+      return aoti_torch_dtype_bfloat16();
+    case Kind::f16:
+      break;
   }
   return aoti_torch_dtype_float16();
 }
@@ -60,19 +65,24 @@ Kind kind_of(const X& x, const char* name) {
   const int32_t code = code_of(x);
   for (Kind kind : {Kind::f32, Kind::f64, Kind::bf16, Kind::f16})
     if (code == code_of(kind)) return kind;
-  throw std::invalid_argument(std::string(name) +  // Python's ValueError before torch 2.15
-                              " must be fp16, bf16, fp32 or fp64, got " +
-                              torch::headeronly::toString(dtype_of(code)));
+  throw std::invalid_argument(
+      std::string(name) +  // Python's ValueError before torch 2.15
+      " must be fp16, bf16, fp32 or fp64, got " +
+      torch::headeronly::toString(dtype_of(code)));
 }
 
 // Call `f(T(), W())` with the type of elements of this kind and that of sums over them.
 template <class F>
 auto dispatch(Kind kind, F&& f) {
   switch (kind) {
-    case Kind::f32: return f(float(), float());
-    case Kind::f64: return f(double(), double());
-    case Kind::bf16: return f(c10::BFloat16(), float());
-    case Kind::f16: break;
+    case Kind::f32:
+      return f(float(), float());
+    case Kind::f64:
+      return f(double(), double());
+    case Kind::bf16:
+      return f(c10::BFloat16(), float());
+    case Kind::f16:
+      break;
   }
   return f(c10::Half(), float());
 }
@@ -84,9 +94,9 @@ inline Tensor empty(Sizes sizes, Kind kind) {
   for (size_t i = sizes.size(); i-- > 0; stride *= std::max<int64_t>(sizes[i], 1))
     strides[i] = stride;
   AtenTensorHandle handle;
-  TORCH_ERROR_CODE_CHECK(aoti_torch_empty_strided(sizes.size(), sizes.data(),
-                                                  strides.data(), code_of(kind),
-                                                  aoti_torch_device_type_cpu(), 0, &handle));
+  TORCH_ERROR_CODE_CHECK(
+      aoti_torch_empty_strided(sizes.size(), sizes.data(), strides.data(), code_of(kind),
+                               aoti_torch_device_type_cpu(), 0, &handle));
   return Tensor(handle);
 }
 

@@ -14,10 +14,8 @@ struct Problem {
           const Tensor& B, const Tensor& C, const OptionalTensor& D_,
           const OptionalTensor& dt_bias, const Integers& routes, int64_t height,
           int64_t width, int64_t interval)
-      : work(work_kind(kind_of(u, "u"))),
-        A(dense(A_, work)),
-        weight(dense(dt_weight, work)),
-        D(parameter(D_, work)),
+      : work(work_kind(kind_of(u, "u"))), A(dense(A_, work)),
+        weight(dense(dt_weight, work)), D(parameter(D_, work)),
         bias(parameter(dt_bias, work)) {
     scan.batch = u.size(0), scan.scans = A.size(0), scan.channels = A.size(1);
     scan.steps = height * width, scan.states = A.size(2), scan.rank = weight.size(2);
@@ -30,10 +28,12 @@ struct Problem {
   }
 };
 
-std::tuple<Tensor, Tensor> forward(
-    const Tensor& u, const Tensor& dt, const Tensor& dt_weight, const Tensor& A,
-    const Tensor& B, const Tensor& C, const OptionalTensor& D, const OptionalTensor& dt_bias,
-    const Integers& routes, int64_t height, int64_t width, int64_t interval) {
+std::tuple<Tensor, Tensor> forward(const Tensor& u, const Tensor& dt,
+                                   const Tensor& dt_weight, const Tensor& A,
+                                   const Tensor& B, const Tensor& C,
+                                   const OptionalTensor& D, const OptionalTensor& dt_bias,
+                                   const Integers& routes, int64_t height, int64_t width,
+                                   int64_t interval) {
   Problem p(u, dt, dt_weight, A, B, C, D, dt_bias, routes, height, width, interval);
   Scan& s = p.scan;
   const int64_t tiles = s.keep ? s.tiles() : 0;

@@ -16,7 +16,7 @@ struct Shape {
         blocks((d + kBlock - 1) / kBlock) {}
 };
 
-// The step that tap `tap` of a filter reads for step i; outside of [0, l) there is nothing.
+// The step that tap `tap` of a filter reads for step i; outside of [0, l) is nothing.
 int64_t source(int64_t i, int64_t tap, int64_t taps, int64_t route) {
   const int64_t back = taps - 1 - tap;
   return route >= 2 ? i + back : i - back;
@@ -127,7 +127,8 @@ std::tuple<Tensor, Tensor, Tensor> backward(const Tensor& dy_, const Tensor& v_,
     W *taps = mutable_data<W>(dweight), *biases = mutable_data<W>(dbias);
     for (int64_t n = 0; n < sums; ++n) {
       double total = 0;
-      for (int64_t task = 0; task < s.b * s.blocks; ++task) total += partial[task * sums + n];
+      for (int64_t task = 0; task < s.b * s.blocks; ++task)
+        total += partial[task * sums + n];
       const int64_t k = n / (s.t + 1), tap = n % (s.t + 1);
       (tap < s.t ? taps[k * s.t + tap] : biases[k]) = W(total);
     }

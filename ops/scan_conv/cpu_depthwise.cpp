@@ -9,11 +9,11 @@
 namespace mmmambamixer {
 namespace {
 
-constexpr int64_t kLanes = 16;           // features that are worked on at a time
-constexpr int64_t kBlock = 512;          // features of a task
-constexpr int64_t kProducts = 1 << 16;   // of a task, about; small items share one
-constexpr int64_t kChunks = 64;          // at most, into which the batch is cut
-constexpr int64_t kSteps = 64;           // that are summed before the sum goes to double
+constexpr int64_t kLanes = 16;          // features that are worked on at a time
+constexpr int64_t kBlock = 512;         // features of a task
+constexpr int64_t kProducts = 1 << 16;  // of a task, about; small items share one
+constexpr int64_t kChunks = 64;         // at most, into which the batch is cut
+constexpr int64_t kSteps = 64;          // that are summed before the sum goes to double
 
 // A call; all tensors are contiguous. What a task is depends on the sizes alone, never on
 // the number of threads, so that the order of sums does not either.
@@ -48,9 +48,8 @@ struct Conv {
 // One step of up to kLanes features: `count` is kLanes wherever it can be, and then a
 // constant. Row r of x lies `step` from row r - 1, row r of the filter d before it.
 template <class T, class W>
-C10_ALWAYS_INLINE void forward_lanes(const T* x, int64_t step, const W* filter,
-                                     int64_t d, const W* bias, int64_t reach, T* y,
-                                     int64_t count) {
+C10_ALWAYS_INLINE void forward_lanes(const T* x, int64_t step, const W* filter, int64_t d,
+                                     const W* bias, int64_t reach, T* y, int64_t count) {
   W total[kLanes];
   for (int64_t j = 0; j < count; ++j) total[j] = bias[j];
   for (int64_t r = 0; r <= reach; ++r) {
@@ -92,8 +91,7 @@ C10_ALWAYS_INLINE void forward_tasks(const Conv<T, W>& a, int64_t begin, int64_t
 // One step i of up to kLanes features, all scans; the rows of `sums` are `length` long.
 template <class T, class W>
 C10_ALWAYS_INLINE void backward_lanes(const Conv<T, W>& a, int64_t b, int64_t i,
-                                      int64_t c, W* sums, int64_t length,
-                                      int64_t count) {
+                                      int64_t c, W* sums, int64_t length, int64_t count) {
   const int64_t here = (b * a.l + i) * a.d + c;
   W total[kLanes], x[kLanes], dy[kLanes];
   for (int64_t j = 0; j < count; ++j) total[j] = 0, x[j] = W(a.v[here + j]);
@@ -158,14 +156,14 @@ C10_ALWAYS_INLINE void backward_tasks(const Conv<T, W>& a, int64_t begin, int64_
 
 // ---- The same for each instruction set
 
-#define KERNELS(NAME, TARGET)                                                      \
-  template <class T, class W>                                                      \
-  TARGET void forward_##NAME(const Conv<T, W>& a, int64_t begin, int64_t end) {    \
-    forward_tasks(a, begin, end);                                                  \
-  }                                                                                \
-  template <class T, class W>                                                      \
-  TARGET void backward_##NAME(const Conv<T, W>& a, int64_t begin, int64_t end) {   \
-    backward_tasks(a, begin, end);                                                 \
+#define KERNELS(NAME, TARGET)                                                    \
+  template <class T, class W>                                                    \
+  TARGET void forward_##NAME(const Conv<T, W>& a, int64_t begin, int64_t end) {  \
+    forward_tasks(a, begin, end);                                                \
+  }                                                                              \
+  template <class T, class W>                                                    \
+  TARGET void backward_##NAME(const Conv<T, W>& a, int64_t begin, int64_t end) { \
+    backward_tasks(a, begin, end);                                               \
   }
 
 KERNELS(portable, )

@@ -65,12 +65,11 @@ struct Problem {
   Problem(const Tensor& u, const Tensor& delta, const Tensor& A_, const Tensor& B,
           const Tensor& C, const OptionalTensor& D_, const OptionalTensor& bias_,
           bool softplus, int64_t interval)
-      : work(work_kind(kind_of(u, "u"))),
-        A(dense(A_, work)),
-        D(parameter(D_, work)),
+      : work(work_kind(kind_of(u, "u"))), A(dense(A_, work)), D(parameter(D_, work)),
         bias(parameter(bias_, work)) {
     const int64_t groups = B.size(1);
-    if (groups == 0) throw std::invalid_argument("B must have at least one group, got none");
+    if (groups == 0)
+      throw std::invalid_argument("B must have at least one group, got none");
     scan.batch = u.size(0), scan.scans = groups, scan.channels = u.size(1) / groups;
     scan.steps = u.size(2), scan.states = A.size(1);
     scan.keep = keeps_states(interval), scan.softplus = softplus;
@@ -80,10 +79,12 @@ struct Problem {
   }
 };
 
-std::tuple<Tensor, Tensor, Tensor> forward(
-    const Tensor& u, const Tensor& delta, const Tensor& A, const Tensor& B, const Tensor& C,
-    const OptionalTensor& D, const OptionalTensor& delta_bias, bool delta_softplus,
-    ScalarType dtype, int64_t interval) {
+std::tuple<Tensor, Tensor, Tensor> forward(const Tensor& u, const Tensor& delta,
+                                           const Tensor& A, const Tensor& B,
+                                           const Tensor& C, const OptionalTensor& D,
+                                           const OptionalTensor& delta_bias,
+                                           bool delta_softplus, ScalarType dtype,
+                                           int64_t interval) {
   Problem p(u, delta, A, B, C, D, delta_bias, delta_softplus, interval);
   Scan& s = p.scan;
   const int64_t tiles = s.keep ? s.tiles() : 0;

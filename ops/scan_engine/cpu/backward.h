@@ -1,6 +1,7 @@
 // The backward scan. With g the gradient of h_t: g = 2^(delta A) g_next + dy C, and every
-// gradient is g times what the forward multiplied. The states of a tile are recomputed from
-// the one kept at its start; nothing is ever divided by a decay.
+// gradient is g times what the forward multiplied. The states of a tile are recomputed
+// from the one kept at its start; nothing is ever divided by a decay.
+//
 // Included inside the namespace of one instruction set; see engine_impl.h.
 
 constexpr int kBackwardStates = 4;  // worked on at a time, in registers,
@@ -10,7 +11,7 @@ template <class T>
 struct BackwardTile {
   const T *A, *u, *delta, *B, *C, *dy, *start;
   T *g, *du_step, *dexponent;  // sum_n g B, (t, ld); sum_n g decay h_{t-1} A, (t, ld)
-  T *dA;                       // (n, ld), of this tile
+  T* dA;                       // (n, ld), of this tile
   T *dB, *dC;                  // (t, n, lanes): summed over vectors, then over lanes
   T *h, *a;                    // (t + 1, n, m, lanes), (t, n, m, lanes)
   int64_t steps, states, channels;
@@ -18,7 +19,8 @@ struct BackwardTile {
   template <int N>
   void operator()(int64_t first) const {
     int64_t c = 0;
-    for (; c + kBackwardVectors * kLanes<T> <= channels; c += kBackwardVectors * kLanes<T>)
+    for (; c + kBackwardVectors * kLanes<T> <= channels;
+         c += kBackwardVectors * kLanes<T>)
       run<N, kBackwardVectors>(first, c);
     for (; c < channels; c += kLanes<T>) run<N, 1>(first, c);
   }
@@ -67,7 +69,8 @@ struct BackwardTile {
         with_A[m] = first ? load<T>(dexponent + at(t, m)) : V{};
       }
       for (int n = 0; n < N; ++n) {
-        V sum_dB = c ? load<T>(dBt + n * L) : V{}, sum_dC = c ? load<T>(dCt + n * L) : V{};
+        V sum_dB = c ? load<T>(dBt + n * L) : V{},
+          sum_dC = c ? load<T>(dCt + n * L) : V{};
         for (int m = 0; m < M; ++m) {
           const V gradient = state[n][m] + dyt[m] * Ct[n];
           sum_dC += dyt[m] * load<T>(h + slot(t + 1, n, m));
@@ -128,7 +131,8 @@ struct RankTile {
 // Sums over the steps of one scan, kept in double: the longest sums of the backward.
 template <class T>
 struct Sums {
-  explicit Sums(int64_t rows) : rows(rows), tile(rows * kMaxBlock), total(rows * kMaxBlock) {}
+  explicit Sums(int64_t rows)
+      : rows(rows), tile(rows * kMaxBlock), total(rows * kMaxBlock) {}
 
   void clear_total() { std::memset(total, 0, rows * kMaxBlock * sizeof(double)); }
   void add_tile(int64_t width) {
@@ -149,7 +153,7 @@ struct Sums {
   Buffer<double> total;
 };
 
-// rows[t * row + first + i] = sum of the lanes of x (t, i, lanes), for t < steps, i < count.
+// rows[t * row + first + i] = sum of the lanes of x (t, i, lanes); t < steps, i < count.
 template <class T>
 void gather_rows(const T* x, int64_t steps, int64_t count, int64_t first, int64_t row,
                  T* sums, T* rows) {
@@ -168,8 +172,7 @@ struct BackwardMemory {
         a(kTileSteps * kBackwardStates * kBackwardVectors * kLanes<T>),
         dB(kTileSteps * s.states * kLanes<T>), dC(kTileSteps * s.states * kLanes<T>),
         ddt(kTileSteps * s.rank * kLanes<T>), sums(kTileSteps * s.row()),
-        rows(kTileSteps * s.row()), dA(s.states), dD(1), dbias(1),
-        dweight(s.rank) {}
+        rows(kTileSteps * s.row()), dA(s.states), dD(1), dbias(1), dweight(s.rank) {}
 
   ParameterSets<T> sets;
   Inputs<T> in;
@@ -190,8 +193,12 @@ void backward_task(const Scan& s, const Task& task, BackwardMemory<T>& m) {
   T *start = m.start, *g = m.g, *dB = m.dB, *dC = m.dC, *ddt = m.ddt, *rows = m.rows;
   Sums<T>&dA = m.dA, &dD = m.dD, &dbias = m.dbias, &dweight = m.dweight;
   const int64_t row = s.row();
-  const View drows{s.drows, sizeof(T) == 8 ? Kind::f64 : Kind::f32,
-                   s.scans * s.steps * row, s.steps * row, row, 1};
+  const View drows{s.drows,
+                   sizeof(T) == 8 ? Kind::f64 : Kind::f32,
+                   s.scans * s.steps * row,
+                   s.steps * row,
+                   row,
+                   1};
 
   m.sets.read(s, task);
   std::memset(start, 0, N * kMaxBlock * sizeof(T));  // lanes that are no channel stay 0
@@ -212,17 +219,19 @@ void backward_task(const Scan& s, const Task& task, BackwardMemory<T>& m) {
       const T* kept = kept_state<T>(s, task, k, index);
       for (int64_t n = 0; n < N; ++n)
         std::memcpy(start + n * kMaxBlock, kept + n * s.channels, task.count * sizeof(T));
-      BackwardTile<T> tile{p.A, in.u, in.delta,  in.B, in.C, dy,  start, g, du,
-                           dexponent, dA.tile, dB, dC, m.h, m.a, v.count, N, task.padded};
+      BackwardTile<T> tile{p.A,   in.u, in.delta, in.B,      in.C,    dy,
+                           start, g,    du,       dexponent, dA.tile, dB,
+                           dC,    m.h,  m.a,      v.count,   N,       task.padded};
       for_each_block<kBackwardStates>(N, tile);
       for (int64_t c = 0; c < task.padded; c += L) {
         const V skip = load<T>(p.D + c);
         V sum_dD{}, sum_dbias{};
         for (int64_t t = 0; t < v.count; ++t) {
           const int64_t at = t * kMaxBlock + c;
-          const V with_B = load<T>(du + at), ut = load<T>(in.u + at), dyt = load<T>(dy + at);
-          const V draw = (with_B * ut + load<T>(dexponent + at) / kExponentScale<T>) *
-                         load<T>(in.slope + at);
+          const V with_B = load<T>(du + at), ut = load<T>(in.u + at),
+                  dyt = load<T>(dy + at);
+          const V draw = (with_B * ut + load<T>(dexponent + at) /
+                                            kExponentScale<T>)*load<T>(in.slope + at);
           store<T>(du + at, with_B * load<T>(in.delta + at) + skip * dyt);
           store<T>(ddelta + at, draw);
           sum_dD += dyt * ut;
@@ -231,8 +240,8 @@ void backward_task(const Scan& s, const Task& task, BackwardMemory<T>& m) {
         store<T>(dD.tile + c, sum_dD);
         store<T>(dbias.tile + c, sum_dbias);
       }
-      const RankTile<T> ranks{ddelta,  p.weight, in.dt,     dweight.tile,
-                              ddt,     v.count,  s.rank,    task.padded};
+      const RankTile<T> ranks{ddelta, p.weight, in.dt,  dweight.tile,
+                              ddt,    v.count,  s.rank, task.padded};
       for_each_block<4>(s.rank, ranks);
       dA.add_tile(task.padded), dD.add_tile(task.padded);
       dbias.add_tile(task.padded), dweight.add_tile(task.padded);

@@ -37,29 +37,31 @@ struct Scan {
   bool softplus = false;
   int64_t least_block = 16;
 
-  View u, delta, B, C, y;               // delta: (.., d), or dt (.., r) if rank > 0
-  const void* A = nullptr;              // (k, d, n)
-  const void* D = nullptr;              // (k, d) or null
-  const void* bias = nullptr;           // (k, d) or null
-  const void* weight = nullptr;         // (k, d, r), if rank > 0
-  void* states_kept = nullptr;          // (b, k, tile, n, d)
-  void* last_state = nullptr;           // (b, k, d, n) or null
+  View u, delta, B, C, y;        // delta: (.., d), or dt (.., r) if rank > 0
+  const void* A = nullptr;       // (k, d, n)
+  const void* D = nullptr;       // (k, d) or null
+  const void* bias = nullptr;    // (k, d) or null
+  const void* weight = nullptr;  // (k, d, r), if rank > 0
+  void* states_kept = nullptr;   // (b, k, tile, n, d)
+  void* last_state = nullptr;    // (b, k, d, n) or null
 
   // Backward only. `y` is then the gradient of y.
-  View du, ddelta;                      // ddelta: only if rank = 0
-  bool share_du = false;                // all scans read, so add to, the same u
-  const void* dlast_state = nullptr;    // (b, k, d, n) or null
-  void* dA = nullptr;                   // (b, k, d, n), summed over b by the caller
-  void* dD = nullptr;                   // (b, k, d)
-  void* dbias = nullptr;                // (b, k, d)
-  void* dweight = nullptr;              // (b, k, d, r)
-  void* drows = nullptr;                // (block, b, k, position, dB n | dC n | ddt r)
+  View du, ddelta;                    // ddelta: only if rank = 0
+  bool share_du = false;              // all scans read, so add to, the same u
+  const void* dlast_state = nullptr;  // (b, k, d, n) or null
+  void* dA = nullptr;                 // (b, k, d, n), summed over b by the caller
+  void* dD = nullptr;                 // (b, k, d)
+  void* dbias = nullptr;              // (b, k, d)
+  void* dweight = nullptr;            // (b, k, d, r)
+  void* drows = nullptr;              // (block, b, k, position, dB n | dC n | ddt r)
 
   // Channels are worked on in blocks of `block`; it depends on the shape alone, never on
   // the number of threads, so that results do not either.
   int64_t block() const {
     int64_t width = 64;
-    const auto tasks = [&] { return batch * scan_tasks() * ((channels + width - 1) / width); };
+    const auto tasks = [&] {
+      return batch * scan_tasks() * ((channels + width - 1) / width);
+    };
     while (width > least_block && tasks() < 8) width /= 2;
     return width;
   }

@@ -1,10 +1,10 @@
-// The scan kernels, written on vectors of unknown width. Each cpu_*.cpp includes this file
-// under a target pragma of its own and says the name of a namespace, ISA, so nothing here
-// may define or instantiate anything outside of that namespace.
+// The scan kernels, written on vectors of unknown width. Each cpu_*.cpp includes this
+// file under a target pragma of its own and says the name of a namespace, ISA, so nothing
+// here may define or instantiate anything outside of that namespace.
 //
-// The work is cut in tasks (batch, [scan], block of channels) and tiles of kTileSteps steps.
-// A tile is first read into aligned buffers, channels contiguous, whatever its dtype,
-// strides and order of visit; the recurrence itself knows only these.
+// The work is cut in tasks (batch, [scan], block of channels) and tiles of kTileSteps
+// steps. A tile is first read into aligned buffers, channels contiguous, whatever its
+// dtype, strides and order of visit; the recurrence itself knows only these.
 
 namespace mmmambamixer {
 namespace ISA {
@@ -18,8 +18,7 @@ constexpr int64_t kMaxBlock = 64;
 template <class T>
 class Buffer {
  public:
-  explicit Buffer(int64_t size)
-      : raw_(new char[(size + 1) * sizeof(T) + LANE_BYTES]()) {
+  explicit Buffer(int64_t size) : raw_(new char[(size + 1) * sizeof(T) + LANE_BYTES]()) {
     const auto address = reinterpret_cast<uintptr_t>(raw_);
     data_ = reinterpret_cast<T*>((address + LANE_BYTES - 1) / LANE_BYTES * LANE_BYTES);
   }
@@ -101,8 +100,8 @@ template <class T>
 struct Inputs {
   explicit Inputs(const Scan& s)
       : u(kTileSteps * kMaxBlock), delta(kTileSteps * kMaxBlock),
-        slope(kTileSteps * kMaxBlock), B(kTileSteps * s.states),
-        C(kTileSteps * s.states), dt(kTileSteps * s.rank) {}
+        slope(kTileSteps * kMaxBlock), B(kTileSteps * s.states), C(kTileSteps * s.states),
+        dt(kTileSteps * s.rank) {}
 
   template <bool Backward>
   void read(const Scan& s, const Task& task, int64_t k, const Visit& v,
@@ -158,12 +157,13 @@ T* kept_state(const Scan& s, const Task& task, int64_t k, int64_t tile) {
   return (T*)s.states_kept + at * s.channels + task.first;
 }
 
-#include "forward.h"
 #include "backward.h"
+#include "forward.h"
 }  // namespace ISA
 
 #define JOINED_AS_TEXT(a, b) a##b
 #define JOINED(a, b) JOINED_AS_TEXT(a, b)
-const Kernels JOINED(kernels_, ISA) = {ISA_NAME, ISA::forward<float>, ISA::backward<float>,
-                                       ISA::forward<double>, ISA::backward<double>};
+const Kernels JOINED(kernels_, ISA) = {ISA_NAME, ISA::forward<float>,
+                                       ISA::backward<float>, ISA::forward<double>,
+                                       ISA::backward<double>};
 }  // namespace mmmambamixer

@@ -64,7 +64,7 @@ void forward_task(const Scan& s, const Task& task, ForwardMemory<T>& m) {
         const V skip = load<T>(p.D + c);
         for (int64_t t = 0; t < v.count; ++t)
           store<T>(y + t * kMaxBlock + c, skip * load<T>(in.u + t * kMaxBlock + c));
-        ForwardTile<T> tile{p.A + c, in.u + c, in.delta + c, in.B, in.C,
+        ForwardTile<T> tile{p.A + c, in.u + c, in.delta + c, in.B,    in.C,
                             y + c,   h + c,    v.count,      s.states};
         for_each_block<16>(s.states, tile);
       }

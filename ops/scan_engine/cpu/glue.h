@@ -15,10 +15,11 @@ inline bool keeps_states(int64_t interval) {
   return interval != 0;
 }
 
-// `x` with its axes in the order batch, scan, step, row: the batch is the first of it, two
-// others are steps and rows, and scans lie `scan` elements apart.
+// `x` with its axes in the order batch, scan, step, row: the batch is the first of it,
+// two others are steps and rows, and scans lie `scan` elements apart.
 inline View view_of(const Tensor& x, const char* name, int64_t scan, int step, int row) {
-  return {x.data_ptr(), kind_of(x, name), x.stride(0), scan, x.stride(step), x.stride(row)};
+  return {x.data_ptr(), kind_of(x, name), x.stride(0),
+          scan,         x.stride(step),   x.stride(row)};
 }
 // The second axis holds the scans, or is 1 where all scans share it.
 inline View view_of(const Tensor& x, const char* name, int step = 2, int row = 3) {
@@ -28,9 +29,10 @@ inline View view_of(const Tensor& x, const char* name, int step = 2, int row = 3
 // The states that the forward kept; without them the backward would read other memory.
 inline Tensor kept_states(const Tensor& states, const Scan& s, Kind work) {
   if (states.size(2) != s.tiles())
-    throw std::invalid_argument(
-        "states must be those of a forward with interval " + std::to_string(kTileSteps) +
-        ", " + std::to_string(s.tiles()) + " of them, got " + std::to_string(states.size(2)));
+    throw std::invalid_argument("states must be those of a forward with interval " +
+                                std::to_string(kTileSteps) + ", " +
+                                std::to_string(s.tiles()) + " of them, got " +
+                                std::to_string(states.size(2)));
   return dense(states, work);
 }
 
@@ -77,8 +79,8 @@ class Partials {
 
 constexpr int64_t kSums = 64;  // elements added side by side, as they lie in memory
 
-// Add `count` arrays that follow each other, in double and in a fixed order, to a tensor of
-// these sizes; empty where there are none.
+// Add `count` arrays that follow each other, in double and in a fixed order, to a tensor
+// of these sizes; empty where there are none.
 inline Tensor sum_of(const void* arrays, int64_t count, Sizes sizes, Kind work) {
   if (!arrays) return empty({0}, work);
   Tensor total = empty(sizes, work);
@@ -100,11 +102,11 @@ inline Tensor sum_of(const void* arrays, int64_t count, Sizes sizes, Kind work) 
   return total;
 }
 
-// A tile of `s.drows`, added over the blocks of channels as above: `width` elements of each
-// row, at most kSums, from `first` on, for `steps` rows from `position` on.
+// A tile of `s.drows`, added over the blocks of channels as above: `width` elements of
+// each row, at most kSums, from `first` on, for `steps` rows from `position` on.
 template <class W>
-void sum_tile(const Scan& s, int64_t position, int64_t steps, int64_t first, int64_t width,
-              W* tile) {
+void sum_tile(const Scan& s, int64_t position, int64_t steps, int64_t first,
+              int64_t width, W* tile) {
   const int64_t blocks = s.blocks(), size = s.batch * s.scans * s.steps * s.row();
   for (int64_t t = 0; t < steps; ++t) {
     const W* row = static_cast<const W*>(s.drows) + (position + t) * s.row() + first;
@@ -117,8 +119,8 @@ void sum_tile(const Scan& s, int64_t position, int64_t steps, int64_t first, int
 
 // The gradient of B, C or dt: `count` elements of each row of `s.drows`, from `first` on,
 // added over the blocks; (b, k, position, row), or with the last two `swapped`.
-inline Tensor sum_rows(const Scan& s, int64_t first, int64_t count, bool swapped, Kind kind,
-                       Kind work) {
+inline Tensor sum_rows(const Scan& s, int64_t first, int64_t count, bool swapped,
+                       Kind kind, Kind work) {
   Tensor total = swapped ? empty({s.batch, s.scans, count, s.steps}, kind)
                          : empty({s.batch, s.scans, s.steps, count}, kind);
   const auto run = [&](auto t, auto w) {
@@ -133,15 +135,16 @@ inline Tensor sum_rows(const Scan& s, int64_t first, int64_t count, bool swapped
         for (int64_t row = 0; row < count; row += kSums) {
           const int64_t width = std::min(kSums, count - row);
           sum_tile(s, scan * s.steps + step, steps, first + row, width, tile);
-          T* out = to + scan * s.steps * count + (swapped ? row * s.steps + step
-                                                          : step * count + row);
+          T* out = to + scan * s.steps * count +
+                   (swapped ? row * s.steps + step : step * count + row);
           if (swapped)
             for (int64_t c = 0; c < width; ++c)
               for (int64_t t = 0; t < steps; ++t)
                 out[c * s.steps + t] = T(tile[t * kSums + c]);
           else
             for (int64_t t = 0; t < steps; ++t)
-              for (int64_t c = 0; c < width; ++c) out[t * count + c] = T(tile[t * kSums + c]);
+              for (int64_t c = 0; c < width; ++c)
+                out[t * count + c] = T(tile[t * kSums + c]);
         }
       }
     });

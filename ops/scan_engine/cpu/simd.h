@@ -47,12 +47,14 @@ INLINE Floats decay(Floats v) {  // reduce(inf) is 0, so 2^-inf = 0 and 2^inf = 
                          1.18920708f, 1.24185777f, 1.29683959f, 1.35425556f,
                          1.41421354f, 1.47682619f, 1.54221082f, 1.61049032f,
                          1.68179286f, 1.75625217f, 1.83400810f, 1.91520655f};
-  const Floats r = (Floats)_mm512_reduce_ps((__m512)v, 4 << 4 | _MM_FROUND_TO_NEAREST_INT);
+  const Floats r =
+      (Floats)_mm512_reduce_ps((__m512)v, 4 << 4 | _MM_FROUND_TO_NEAREST_INT);
   const Floats sixteenths = v - r;
   const Ints k = (Ints)(sixteenths + 786432.0f);  // 1.5 * 2^19: k in the last bits
   const Floats power = __builtin_shuffle(powers, k);
   const Floats slope = (r * 5.5505946e-2f + 2.4023429e-1f) * r + 6.9314718e-1f;
-  return (Floats)_mm512_scalef_ps((__m512)(r * power * slope + power), (__m512)sixteenths);
+  return (Floats)_mm512_scalef_ps((__m512)(r * power * slope + power),
+                                  (__m512)sixteenths);
 }
 #else
 INLINE Floats clamp(Floats v, Floats low, Floats high) {  // a NaN stays
@@ -68,7 +70,7 @@ INLINE Floats clamp(Floats v, Floats low, Floats high) {  // a NaN stays
 // of r^2, so that fewer operations wait for each other.
 INLINE Floats decay(Floats v) {  // 2^v, 0 below 2^-126, inf above 2^127
   v = clamp(v, Floats{} - 127.0f, Floats{} + 128.0f);
-  const Floats shifted = v + 12582912.0f;  // 1.5 * 2^23: rounds to an integer
+  const Floats shifted = v + 12582912.0f;        // 1.5 * 2^23: rounds to an integer
   const Floats r = v - (shifted - 12582912.0f);  // NaN if v is, and so is the product
   const Floats r2 = r * r;
   const Floats high = r * 1.5353362e-4f + 1.3398874e-3f;
@@ -84,9 +86,9 @@ INLINE Doubles decay(Doubles v) {  // e^v
   return v;
 }
 
-// ---- softplus(x) = max(x, 0) + log1p(exp(-|x|)) and, where it is wanted, its derivative,
-// the sigmoid. Never log(1 + exp(x)): it loses every digit of the small steps that Mamba
-// starts with.
+// ---- softplus(x) = max(x, 0) + log1p(exp(-|x|)) and, where it is wanted, its
+// derivative, the sigmoid. Never log(1 + exp(x)): it loses every digit of the small steps
+// that Mamba starts with.
 
 INLINE Floats softplus(Floats x, Floats* sigmoid) {
   const Floats zero{}, one = zero + 1.0f;
@@ -145,7 +147,8 @@ INLINE typename Simd<T>::V sum_lanes(const T* rows, int64_t first = 0) {
   if constexpr (G == kLanes<T>)
     return load<T>(rows + first * kLanes<T>);
   else
-    return fold<G>(sum_lanes<T, 2 * G>(rows, first), sum_lanes<T, 2 * G>(rows, first + G));
+    return fold<G>(sum_lanes<T, 2 * G>(rows, first),
+                   sum_lanes<T, 2 * G>(rows, first + G));
 }
 
 // out[i] = sum of the lanes of vector i, for `count` vectors, a multiple of kLanes.

@@ -119,7 +119,8 @@ INLINE void write_one(S& to, T x, bool add) {
 }
 
 template <class T, class S>
-INLINE void write_row(S* __restrict dst, int64_t count, const T* __restrict row, bool add) {
+INLINE void write_row(S* __restrict dst, int64_t count, const T* __restrict row,
+                      bool add) {
   int64_t c = 0;
   for (; c + kLanes<T> <= count; c += kLanes<T>)
     for (int64_t i = 0; i < kLanes<T>; ++i) write_one(dst[c + i], row[c + i], add);
@@ -172,10 +173,18 @@ void read_tile(const View& view, int64_t b, int64_t k, const Visit& v, int64_t f
                int64_t count, int64_t padded, T* tile, int64_t ld) {
   const int64_t at = b * view.batch + k * view.scan + first * view.row;
   switch (view.kind) {
-    case Kind::f32: read_as((const float*)view.data + at, view, v, count, tile, ld); break;
-    case Kind::f64: read_as((const double*)view.data + at, view, v, count, tile, ld); break;
-    case Kind::bf16: read_as((const BFloat16*)view.data + at, view, v, count, tile, ld); break;
-    case Kind::f16: read_as((const Half*)view.data + at, view, v, count, tile, ld); break;
+    case Kind::f32:
+      read_as((const float*)view.data + at, view, v, count, tile, ld);
+      break;
+    case Kind::f64:
+      read_as((const double*)view.data + at, view, v, count, tile, ld);
+      break;
+    case Kind::bf16:
+      read_as((const BFloat16*)view.data + at, view, v, count, tile, ld);
+      break;
+    case Kind::f16:
+      read_as((const Half*)view.data + at, view, v, count, tile, ld);
+      break;
   }
   for (int64_t t = 0; t < v.count; ++t)
     for (int64_t c = count; c < padded; ++c) tile[t * ld + c] = T(0);
@@ -187,9 +196,17 @@ void write_tile(const View& view, int64_t b, int64_t k, const Visit& v, int64_t 
                 int64_t count, const T* tile, int64_t ld, bool add) {
   const int64_t at = b * view.batch + k * view.scan + first * view.row;
   switch (view.kind) {
-    case Kind::f32: write_as((float*)view.data + at, view, v, count, tile, ld, add); break;
-    case Kind::f64: write_as((double*)view.data + at, view, v, count, tile, ld, add); break;
-    case Kind::bf16: write_as((BFloat16*)view.data + at, view, v, count, tile, ld, add); break;
-    case Kind::f16: write_as((Half*)view.data + at, view, v, count, tile, ld, add); break;
+    case Kind::f32:
+      write_as((float*)view.data + at, view, v, count, tile, ld, add);
+      break;
+    case Kind::f64:
+      write_as((double*)view.data + at, view, v, count, tile, ld, add);
+      break;
+    case Kind::bf16:
+      write_as((BFloat16*)view.data + at, view, v, count, tile, ld, add);
+      break;
+    case Kind::f16:
+      write_as((Half*)view.data + at, view, v, count, tile, ld, add);
+      break;
   }
 }
