@@ -1,12 +1,14 @@
-"""How large functions and constructors may be, docstrings not counted."""
+"""How large functions, constructors and folders may be, docstrings not counted."""
 
 import ast
+from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PARTS = ('mmmambamixer', 'ops', 'tools')
 MOST_LINES = 50
 MOST_ARGUMENTS = 12
+MOST_FILES = 15
 CONSTRUCTORS = {
     'ViM2': 'published: the names are those of configs',
     'TSM2': 'published: each of its ablations and extensions is an argument',
@@ -70,6 +72,12 @@ def test_functions_fit_a_screen():
 def test_constructors_with_many_arguments_are_known():
     names = {name for most in found(wide_constructors).values() for name in most}
     assert names == {*CONSTRUCTORS}
+
+
+def test_folders_of_the_package_are_seen_at_a_glance():
+    files = [path for part in PARTS[:2] for path in (ROOT / part).rglob('*.py')]
+    most = Counter(str(path.parent.relative_to(ROOT)) for path in files)
+    assert {name: n for name, n in most.items() if n > MOST_FILES} == {}
 
 
 def test_the_measures_see_what_is_too_large():

@@ -27,7 +27,7 @@ from mmmambamixer.inference.steps import has_views, test_dataset
 from mmmambamixer.inference.views import check_merged, wrap
 from mmmambamixer.messages import one_sentence
 from mmmambamixer.preflight.config import check_sections
-from mmmambamixer.preflight.samples import UnusableSample
+from mmmambamixer.preflight.data.samples import UnusableSample
 
 OUT_SUFFIXES = dict(
     pred=('.pkl', '.pickle'), metrics=('.json', '.yaml', '.yml', '.pkl', '.pickle')

@@ -7,7 +7,8 @@ from mmengine.evaluator import BaseMetric
 from mmengine.runner import BaseLoop, Runner
 from torch.utils.data import Dataset
 
-from ..preflight.agreement import (
+from ..preflight.batches import check_batches
+from ..preflight.data.agreement import (
     Part,
     check_agreement,
     check_ignored,
@@ -16,13 +17,9 @@ from ..preflight.agreement import (
     trained_part,
     warn_of_classes,
 )
-from ..preflight.batches import check_batches
-from ..preflight.coco import CocoFile, watch_coco
-from ..preflight.counts import check_counts, count_labels
-from ..preflight.metrics import check_masks, check_metric
-from ..preflight.model import check_num_classes, head_classes
-from ..preflight.monitored import check_monitored
-from ..preflight.samples import (
+from ..preflight.data.coco import CocoFile, watch_coco
+from ..preflight.data.counts import check_counts, count_labels
+from ..preflight.data.samples import (
     channels_of,
     check_decoders,
     check_image,
@@ -33,9 +30,12 @@ from ..preflight.samples import (
     step_lists,
     watch_samples,
 )
+from ..preflight.data.unopened import explain_data
+from ..preflight.data.unread import warn_of_unread
+from ..preflight.metrics.inputs import check_masks, check_metric
+from ..preflight.metrics.monitored import check_monitored
+from ..preflight.model import check_num_classes, head_classes
 from ..preflight.series import check_series, check_trained_on
-from ..preflight.unopened import explain_data
-from ..preflight.unread import warn_of_unread
 
 
 def open_data(

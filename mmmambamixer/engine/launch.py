@@ -16,9 +16,9 @@ from mmengine.runner.checkpoint import CheckpointLoader
 
 from ..messages import AT_FAULT, TrainingStopped, one_sentence
 from ..preflight.config import check_config
-from ..preflight.data import check_data
+from ..preflight.data.files import check_data
+from ..preflight.data.samples import UnusableSample
 from ..preflight.model import check_channels, check_preprocessor
-from ..preflight.samples import UnusableSample
 from ..preflight.starting_weights import check_loaded, check_starting_weights
 from .config import require_gpu_for_amp
 from .data import open_data

@@ -2,8 +2,8 @@
 
 from mmengine.runner import Runner
 
-from ..preflight.data import check_data
-from ..preflight.samples import PACKERS, same_random_numbers
+from ..preflight.data.files import check_data
+from ..preflight.data.samples import PACKERS, same_random_numbers
 from .data import open_data
 
 LOOP = ('dataloader', 'cfg', 'evaluator')

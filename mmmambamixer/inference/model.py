@@ -14,7 +14,7 @@ from torch import nn
 from ..engine.build import build_model, load_weights
 from ..engine.config import CLASSIFICATION
 from ..engine.device import check_device
-from ..preflight.agreement import warn_of_names
+from ..preflight.data.agreement import warn_of_names
 from ..preflight.model import head_classes
 from .pipeline import ImagePipeline
 from .steps import has_views, test_dataset

@@ -22,7 +22,7 @@ from mmmambamixer.datasets import (
 from mmmambamixer.evaluation import ForecastMetric
 from mmmambamixer.forecast.fit_linear import fit_linear_path
 from mmmambamixer.models.forecasters import LinearForecaster, RepeatLast
-from mmmambamixer.models.layers.ridge import (
+from mmmambamixer.models.layers.series.ridge import (
     PENALTIES,
     fit_ridge,
     total,

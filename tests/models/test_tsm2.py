@@ -6,7 +6,7 @@ from mmengine.registry import MODELS
 
 from mmmambamixer import TSM2
 from mmmambamixer.models.forecasters.losses import pinball_loss
-from mmmambamixer.models.layers.series_mixers import SeriesMixers
+from mmmambamixer.models.layers.series.mixers import SeriesMixers
 from mmmambamixer.models.layers.weighted_average import WeightedAverage
 
 SIZES = dict(look_back=64, horizon=24, variates=3)

@@ -5,12 +5,12 @@ import torch
 from mmengine.registry import MODELS
 from torch import nn
 
+from mmmambamixer.preflight.data.samples import check_image
 from mmmambamixer.preflight.model import (
     check_num_classes,
     check_preprocessor,
     input_channels,
 )
-from mmmambamixer.preflight.samples import check_image
 
 
 def model_of(backbone: nn.Module, channels: int = 3, **parts: nn.Module) -> nn.Module:

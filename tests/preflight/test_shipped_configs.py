@@ -28,7 +28,7 @@ from toy_run import ToyRun
 from mmmambamixer.engine.data import open_data
 from mmmambamixer.engine.expressions import resolve
 from mmmambamixer.preflight.config import check_config
-from mmmambamixer.preflight.data import check_data
+from mmmambamixer.preflight.data.files import check_data
 from mmmambamixer.preflight.model import check_channels
 
 pytest.importorskip('mmdet')

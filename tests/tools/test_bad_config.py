@@ -9,8 +9,8 @@ from mmengine.registry import init_default_scope
 
 from mmmambamixer.engine.config import load_config, merge_options
 from mmmambamixer.inference.pipeline import ImagePipeline
-from mmmambamixer.preflight import samples
 from mmmambamixer.preflight.config import check_config
+from mmmambamixer.preflight.data import samples
 
 OPTIONS = [
     # parts of the model

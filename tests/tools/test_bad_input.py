@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmmambamixer.preflight.data import check_coco_classes, coco_categories
+from mmmambamixer.preflight.data.files import check_coco_classes, coco_categories
 
 ROOT = Path(__file__).parents[2]
 

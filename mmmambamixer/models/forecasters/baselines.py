@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mmmambamixer.registry import MODELS
 
-from ..layers.linear_path import LinearPath
+from ..layers.series.linear_path import LinearPath
 from .forecaster import Forecaster
 
 

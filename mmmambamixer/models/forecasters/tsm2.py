@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from mmmambamixer.registry import MODELS
 
-from ..layers.auxiliary import FutureTokens, StaticToken
-from ..layers.instance_norm import InstanceNorm
-from ..layers.linear_path import LinearPath
-from ..layers.series_mixers import NORMS, SeriesMixers, expect_choice
-from ..layers.series_patch import SeriesPatches
+from ..layers.series.auxiliary import FutureTokens, StaticToken
+from ..layers.series.instance_norm import InstanceNorm
+from ..layers.series.linear_path import LinearPath
+from ..layers.series.mixers import NORMS, SeriesMixers, expect_choice
+from ..layers.series.patches import SeriesPatches
 from ..weight_decay import PARAMWISE_CFG
 from .forecaster import Forecaster
 

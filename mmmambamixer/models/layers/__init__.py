@@ -2,7 +2,6 @@
 
 from .channel_mixer import MLP, SelectiveChannelMixer
 from .drop_path import DropPath
-from .linear_path import LinearPath
 from .map_norm import MapNorm, channels_first
 from .patch import ImageStem, PatchMerging
 from .s6 import S6, GridS6
@@ -16,7 +15,6 @@ __all__ = [
     'DropPath',
     'GridS6',
     'ImageStem',
-    'LinearPath',
     'MapNorm',
     'MixerUnit',
     'PatchMerging',

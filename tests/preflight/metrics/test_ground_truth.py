@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from mmmambamixer.preflight.ground_truth import check_ground_truth
-from mmmambamixer.preflight.metrics import check_lvis
+from mmmambamixer.preflight.metrics.ground_truth import check_ground_truth
+from mmmambamixer.preflight.metrics.inputs import check_lvis
 
 BOX = [2, 2, 12, 12]
 

@@ -5,9 +5,9 @@ Axis letters: b batch, m variates, p patches (time), c channels.
 
 from torch import Tensor, nn
 
-from .channel_mixer import MLP
+from ..channel_mixer import MLP
+from ..weighted_average import WeightedAverage
 from .sequence_mixer import SelectiveSequenceMixer
-from .weighted_average import WeightedAverage
 from .window_norm import WindowNorm
 
 TIME_MIXERS = ('selective', 'linear', 'none')

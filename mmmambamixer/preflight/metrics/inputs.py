@@ -9,8 +9,8 @@ from mmengine.evaluator import BaseMetric
 from torch import nn
 from torch.utils.data import Dataset
 
-from ..messages import few
-from ..wrappers import unwrapped
+from ...messages import few
+from ...wrappers import unwrapped
 from .ground_truth import check_ground_truth, few_ids, warn
 from .monitored import check_asked
 

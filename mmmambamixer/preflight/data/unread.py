@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from mmengine.logging import print_log
 from torch.utils.data import Dataset
 
-from ..messages import few
+from ...messages import few
 
 MOST = 100_000
 """Files of a folder that are looked at."""

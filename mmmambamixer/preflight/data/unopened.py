@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import mmengine
 
-from ..messages import cut, explain, few, innermost
+from ...messages import cut, explain, few, innermost
 from .agreement import hidden_folders, tell_apart
 from .coco import CocoFile, check_annotations
 from .counts import other_names

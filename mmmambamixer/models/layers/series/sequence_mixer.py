@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from mmmambamixer.ops import Route, scan_conv
 
-from .s6 import S6
+from ..s6 import S6
 
 SEQUENCE_ROUTES = {1: (Route.ROWS,), 2: (Route.ROWS, Route.ROWS_BACKWARD)}
 """Routes for a number of scans: forward, or forward and backward."""

@@ -13,9 +13,9 @@ from mmengine.structures import BaseDataElement
 from torch import nn
 from torch.utils.data import Dataset
 
-from ..messages import explain, few
-from ..wrappers import merges_views
-from .model import input_channels
+from ...messages import explain, few
+from ...wrappers import merges_views
+from ..model import input_channels
 
 MARK = '\ufeff'
 """Byte order mark that some editors put before the first line of a text."""

@@ -12,7 +12,7 @@ from numbers import Real
 
 from mmengine.logging import print_log
 
-from ..messages import few
+from ...messages import few
 
 KEYS = dict(
     images=('id', 'file_name', 'width', 'height'),

@@ -7,7 +7,7 @@ import pytest
 from toy_data import class_folders, coco, image, label_maps, labelled
 from toy_run import ToyHead
 
-from mmmambamixer.preflight.agreement import alike, moved, warn_of_names
+from mmmambamixer.preflight.data.agreement import alike, moved, warn_of_names
 
 pytest.importorskip('mmpretrain')
 

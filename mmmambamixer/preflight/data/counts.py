@@ -11,7 +11,7 @@ import mmengine
 from mmengine.logging import print_log
 from torch.utils.data import Dataset
 
-from ..messages import did_you_mean, few
+from ...messages import did_you_mean, few
 from .agreement import plain_names
 from .coco import CocoFile
 from .label_maps import count_pixels, loading_steps

@@ -9,9 +9,9 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from torch.utils.data import Dataset
 
-from ..messages import few
-from .agreement import tell_apart
-from .coco import check_annotations, whole_polygons
+from ...messages import few
+from ..data.agreement import tell_apart
+from ..data.coco import check_annotations, whole_polygons
 
 
 def check_ground_truth(

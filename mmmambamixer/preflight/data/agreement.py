@@ -15,8 +15,8 @@ from mmengine.logging import print_log
 from torch import nn
 from torch.utils.data import Dataset
 
-from ..messages import few
-from ..wrappers import unwrapped
+from ...messages import few
+from ...wrappers import unwrapped
 
 WARNING = 30
 """Level of what is told and not refused."""

@@ -6,7 +6,7 @@ import pytest
 from toy_data import coco, label_maps, labelled
 from toy_run import ToyHead
 
-from mmmambamixer.preflight.ground_truth import repair
+from mmmambamixer.preflight.metrics.ground_truth import repair
 
 pytest.importorskip('mmdet')
 from mmdet.datasets.api_wrappers import COCO, COCOeval

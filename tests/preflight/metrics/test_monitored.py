@@ -9,8 +9,8 @@ from toy_data import coco, label_maps
 from toy_run import ToyHead
 
 from mmmambamixer.evaluation import ForecastMetric
-from mmmambamixer.preflight.metric_numbers import numbers_of
-from mmmambamixer.preflight.monitored import check_monitored
+from mmmambamixer.preflight.metrics.monitored import check_monitored
+from mmmambamixer.preflight.metrics.numbers import numbers_of
 
 pytest.importorskip('mmpretrain')
 pytest.importorskip('mmdet')

@@ -10,8 +10,8 @@ from PIL import Image
 from toy_data import class_folders, coco, image, label_maps, labelled, voc
 from toy_run import ToyHead
 
-from mmmambamixer.preflight import counts
-from mmmambamixer.preflight import label_maps as maps
+from mmmambamixer.preflight.data import counts
+from mmmambamixer.preflight.data import label_maps as maps
 
 pytest.importorskip('mmpretrain')
 

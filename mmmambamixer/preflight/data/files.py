@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from mmengine.config import Config
 from mmengine.registry import DATASETS
 
-from ..messages import few
+from ...messages import few
 
 
 def check_data(config: Config, *parts: str) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 from torch.utils.data import Dataset
 
-from ..messages import explain
+from ...messages import explain
 from .samples import (
     UnusableSample,
     alien_labels,

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mmmambamixer.models.layers.ridge import (
+from mmmambamixer.models.layers.series.ridge import (
     CENTRES,
     Trial,
     centre_weights,

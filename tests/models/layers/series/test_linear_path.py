@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from mmmambamixer.models.layers import LinearPath, linear_path
-from mmmambamixer.models.layers.ridge import PENALTIES, penalty_grid
+from mmmambamixer.models.layers.series import LinearPath, linear_path
+from mmmambamixer.models.layers.series.ridge import PENALTIES, penalty_grid
 
 T, H, M = 8, 3, 2
 SIZES = dict(look_back=T, horizon=H)

@@ -5,7 +5,7 @@ from copy import deepcopy
 
 import pytest
 
-from mmmambamixer.preflight.coco import check_annotations, watch_coco
+from mmmambamixer.preflight.data.coco import check_annotations, watch_coco
 
 BOX = dict(id=1, image_id=1, category_id=3, bbox=[2, 2, 8, 6], area=48)
 IMAGE = dict(id=1, file_name='1.png', width=20, height=10)

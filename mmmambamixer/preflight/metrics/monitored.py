@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 from mmengine.config import Config
 from mmengine.evaluator import BaseMetric, Evaluator
 
-from ..messages import did_you_mean, few
-from .metric_numbers import COCO, COCO_RECALL, IOU, numbers_of, stock_kind
+from ...messages import did_you_mean, few
+from .numbers import COCO, COCO_RECALL, IOU, numbers_of, stock_kind
 
 
 def check_asked(metric: BaseMetric, key: str) -> None:

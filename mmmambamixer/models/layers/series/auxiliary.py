@@ -7,9 +7,9 @@ c channels.
 import torch
 from torch import Tensor, nn
 
+from .mixers import VariateMixer
+from .patches import SeriesPatches
 from .sequence_mixer import SelectiveSequenceMixer
-from .series_mixers import VariateMixer
-from .series_patch import SeriesPatches
 
 
 class FutureTokens(nn.Module):
