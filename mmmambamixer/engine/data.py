@@ -19,7 +19,9 @@ from ..preflight.data.agreement import (
 )
 from ..preflight.data.coco import CocoFile, watch_coco
 from ..preflight.data.counts import check_counts, count_labels
+from ..preflight.data.files import check_data
 from ..preflight.data.samples import (
+    PACKERS,
     channels_of,
     check_decoders,
     check_image,
@@ -27,6 +29,7 @@ from ..preflight.data.samples import (
     check_views,
     first_sample,
     inner_datasets,
+    same_random_numbers,
     step_lists,
     watch_samples,
 )
@@ -36,6 +39,9 @@ from ..preflight.metrics.inputs import check_masks, check_metric
 from ..preflight.metrics.monitored import check_monitored
 from ..preflight.model import check_num_classes, head_classes
 from ..preflight.series import check_series, check_trained_on
+
+LOOP = ('dataloader', 'cfg', 'evaluator')
+"""What a loop of a config has, as `val_dataloader`."""
 
 
 def open_data(
@@ -93,6 +99,43 @@ def open_data(
             check_metrics(runner, loops[part], inner, samples[part], part)
         if meta and not anew and 'variates' in getattr(inner[0], 'metainfo', {}):
             check_trained_on(meta.get('dataset_meta') or {}, inner[0].metainfo, path)
+
+
+def warn_of_test(runner: Runner) -> None:
+    """Warn if a test of what a runner trains would be refused because of its data.
+
+    The checks are those of `tools/test.py`, with the classes of the training data.
+    Nothing is read where validation and testing are configured alike, as in most
+    configs; forecasters are left alone, whose parts are of one table.
+
+    Args:
+        runner: With its training data opened; its test loop is left as it is.
+    """
+    config = runner.cfg
+    parts = [
+        [config.get(f'{part}_{key}') for key in LOOP if key != 'cfg']
+        for part in ('val', 'test')
+    ]
+    given = all(config.get(f'test_{key}') is not None for key in LOOP)
+    if not given or parts[0] == parts[1] or config.get('default_scope') not in PACKERS:
+        return
+    before = runner._test_loop
+    trained = getattr(runner.train_loop.dataloader.dataset, 'metainfo', {})
+    try:
+        check_data(config, 'test')
+        with same_random_numbers():
+            open_data(
+                runner,
+                'test',
+                meta=dict(dataset_meta=trained),
+                path='train_dataloader',
+            )
+    except (ValueError, OSError) as error:
+        runner.logger.warning(
+            f'this training goes on, but tools/test.py would stop with: {error}'
+        )
+    finally:
+        runner._test_loop = before
 
 
 @contextmanager

@@ -21,19 +21,18 @@ from ..preflight.data.samples import UnusableSample
 from ..preflight.model import check_channels, check_preprocessor
 from ..preflight.starting_weights import check_loaded, check_starting_weights
 from .config import require_gpu_for_amp
-from .data import open_data
+from .data import open_data, warn_of_test
 from .hooks.checkpoint import SafeCheckpointHook
 from .ranks import check_norms, join_ranks
 from .restart import resume_if_restarted
-from .tested_later import warn_of_test
 
-TOLD = dict(
+VARIABLES = dict(
     pytorch=('RANK', 'WORLD_SIZE', 'LOCAL_RANK'),
     slurm=('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_NODELIST'),
     mpi=('OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_LOCAL_RANK'),
 )
 """What MMEngine reads from the environment, by launcher."""
-STARTED = dict(
+STARTERS = dict(
     pytorch='torchrun, as tools/dist_train.sh does',
     slurm='srun, as tools/slurm_train.sh does',
     mpi='mpirun',
@@ -156,11 +155,11 @@ def build_runner(config: Config):
 def check_launcher(config: Config) -> None:
     """Raise ValueError if what a launcher tells its processes is not there."""
     launcher = config.get('launcher', 'none')
-    missing = [name for name in TOLD.get(launcher, ()) if name not in os.environ]
+    missing = [name for name in VARIABLES.get(launcher, ()) if name not in os.environ]
     if missing:
         raise ValueError(
             f'--launcher {launcher} needs {", ".join(missing)} in the environment: '
-            f'start it with {STARTED[launcher]}'
+            f'start it with {STARTERS[launcher]}'
         )
 
 
