@@ -148,7 +148,7 @@ class ViM2(BaseModule):
                 width, arch['channel_expand'][i], channel_scans, d_state, grid_size
             )
             units = [
-                MixerUnit(mixer=make[kind](), d_model=width, drop_path_rate=next(rates))
+                MixerUnit(mixer=make[kind](), d_model=width, drop_prob=next(rates))
                 for kind in order
             ]
             merging = PatchMerging(d_model=dims[i - 1], d_out=width) if i else None

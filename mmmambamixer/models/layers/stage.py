@@ -18,19 +18,19 @@ class MixerUnit(nn.Module):
     Args:
         mixer: Module from maps to maps.
         d_model: Channels, c.
-        drop_path_rate: Probability of dropping the branch for a sample.
+        drop_prob: Probability of dropping the branch for a sample.
 
     Differs from the paper: which draws the residual outside; here the output of a mixer
     carries its residual, as in DenseFormer, so that one-hot averaging is VMamba.
     """
 
     def __init__(
-        self, *, mixer: nn.Module, d_model: int, drop_path_rate: float = 0.0
+        self, *, mixer: nn.Module, d_model: int, drop_prob: float = 0.0
     ) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(d_model)
         self.mixer = mixer
-        self.drop_path = DropPath(drop_prob=drop_path_rate)
+        self.drop_path = DropPath(drop_prob=drop_prob)
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.drop_path(self.mixer(self.norm(x)))

@@ -16,7 +16,7 @@ class WeightedAverage(nn.Module):
 
     Args:
         inputs: Number of maps.
-        start: First values of the scalars. If None 1 on the newest map and 0 on all
+        init_values: Of the scalars. If None 1 on the newest map and 0 on all
             others: the plain residual network, where each map carries its residual.
 
     Reference: MambaMixer, arXiv:2403.19888, eq. (19), (20); DenseFormer,
@@ -24,12 +24,17 @@ class WeightedAverage(nn.Module):
     Differs from the paper: it gives no initial values.
     """
 
-    def __init__(self, *, inputs: int, start: Sequence[float] | None = None) -> None:
+    def __init__(
+        self, *, inputs: int, init_values: Sequence[float] | None = None
+    ) -> None:
         super().__init__()
-        self.start = [0.0] * (inputs - 1) + [1.0] if start is None else list(start)
-        if len(self.start) != inputs:
+        if init_values is None:
+            init_values = [0.0] * (inputs - 1) + [1.0]
+        self.init_values = list(init_values)
+        if len(self.init_values) != inputs:
             raise ValueError(
-                f'start must have a number for each of the {inputs} maps, got {start}'
+                f'init_values must have one number for each of the {inputs} maps, '
+                f'got {init_values}'
             )
         self.weights = nn.Parameter(torch.empty(inputs))
         self.reset_parameters()
@@ -37,7 +42,7 @@ class WeightedAverage(nn.Module):
     @torch.no_grad()
     def reset_parameters(self) -> None:
         """Set the scalars to their first values."""
-        self.weights.copy_(torch.tensor(self.start))
+        self.weights.copy_(torch.tensor(self.init_values))
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
         return weighted_sum(maps, self.weights)

@@ -161,8 +161,8 @@ def first_average(tokens: int, channels: int) -> WeightedAverage:
         tokens: Outputs of time mixers, the input of the blocks before them.
         channels: Outputs of variate mixers, the input before them once more.
     """
-    start = [1.0] * tokens + [0.0] + [1.0] * (channels - 1)
-    return WeightedAverage(inputs=tokens + channels, start=start)
+    init_values = [1.0] * tokens + [0.0] + [1.0] * (channels - 1)
+    return WeightedAverage(inputs=tokens + channels, init_values=init_values)
 
 
 def expect_choice(name: str, value, choices) -> None:
