@@ -19,7 +19,8 @@ def quiet():
 
 
 def small_vim2():
-    arch = dict(embed_dims=(8,), depths=(2,))
+    """Return a network whose stage has two channel mixers, which share sizes."""
+    arch = dict(embed_dims=(8,), depths=(4,))
     return ViM2(arch=arch, d_state=4, grid_size=3, out_indices=(0,)).eval()
 
 

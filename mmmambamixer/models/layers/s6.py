@@ -177,8 +177,8 @@ def resize_tokens(x: Tensor, p: int, height: int, width: int) -> Tensor:
 
     Written as two products for the reason given in `pool_tokens`; never in 16 bit.
     """
+    rows, columns = (resizing_weights(p, size, like=x) for size in (height, width))
     with torch.autocast(x.device.type, enabled=False):
-        rows, columns = (resizing_weights(p, size, like=x) for size in (height, width))
         x = x.unflatten(1, (p, p))
         return torch.einsum('gijm,ih,jw->ghwm', x, rows, columns).flatten(1, 2)
 
