@@ -3,6 +3,7 @@
 # make demo-seg   the same with UperNet, on these scenes
 # make demo-forecast   train a small TSM2 on a year of weather, test it, draw a forecast
 # make test       run the tests
+# make lint       check style, types and spelling
 # make torture    kill, starve and damage runs, fuzz the ops, each again and again (hours)
 # make torture-quick   a few trials of each (minutes)
 # make bench      time the scans and ViM2-T on the CPU (minutes), draw the results
@@ -108,9 +109,15 @@ bench-gpu: setup
 	$(PY) benchmarks/kernel_budget.py --out benchmarks/results/kernel_budget.json
 	$(PY) benchmarks/plots.py
 
-lint: setup
+$(STAMPS)/lint: requirements/lint.txt $(STAMPS)/package
+	@tools/setup.sh lint && touch $@
+CPP := $(shell find ops tests -name "*.cpp" -o -name "*.h")
+lint: $(STAMPS)/lint
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
+	clang-format --dry-run --Werror $(CPP)
+	codespell
+	$(PY) -m mypy
 
 $(STAMPS)/docs: requirements/docs.txt $(STAMPS)/package
 	@tools/setup.sh docs && touch $@

@@ -117,7 +117,7 @@ def arguments_of(kind: type | None) -> Iterator[str]:
     """Yield the names that a class and those it inherits from take."""
     for base in inspect.getmro(kind) if inspect.isclass(kind) else ():
         if '__init__' in vars(base) and base is not object:
-            yield from list(inspect.signature(base.__init__).parameters)[1:]
+            yield from list(inspect.signature(vars(base)['__init__']).parameters)[1:]
 
 
 @contextmanager

@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -137,7 +138,7 @@ def torch_flags() -> Iterator[Callable]:
 
 
 def loggers() -> Iterator[Callable]:
-    manager = logging.root.manager
+    manager: Any = logging.root.manager
     yield manager._clear_cache  # called last: levels are remembered
     yield partial(setattr, manager, 'disable', manager.disable)
     for logger in (logging.root, *manager.loggerDict.values()):
@@ -158,7 +159,7 @@ def mmengine_instances() -> Iterator[Callable]:
             yield partial(restore_instances, kind, dict(kind._instance_dict))
 
 
-def restore_instances(kind: type, before: dict) -> None:
+def restore_instances(kind: Any, before: dict) -> None:
     for name, instance in kind._instance_dict.items():
         if name not in before and isinstance(instance, logging.Logger):
             for handler in instance.handlers:

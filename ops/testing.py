@@ -167,14 +167,16 @@ def check(
     actual = evaluate(function, inputs, dys, **options)
     exact = exactly(reference, inputs, actual.dys, **options)
     own = []
-    for kind in (0, 1):
-        for name, expected in exact[kind].items():
-            value = actual[kind][name]
+    for kind, part in enumerate(('results', 'gradients')):
+        for name, expected in getattr(exact, part).items():
+            value = getattr(actual, part)[name]
             tolerance = slack * limit(value, expected, kind)
             if not relative_error(value, expected) <= tolerance:
                 own = own or sampled(reference, inputs, actual.dys, samples, **options)
                 errors = (
-                    relative_error(sample[kind][name].to(value.dtype), expected)
+                    relative_error(
+                        getattr(sample, part)[name].to(value.dtype), expected
+                    )
                     for sample in own
                 )
                 tolerance = max(tolerance, 2 * slack * max(errors))

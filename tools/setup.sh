@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # One step of the set-up of the virtual environment: venv, torch, tested, mmcv, package,
-# docs.
+# docs, lint.
 # `make setup` calls them in order; each may be repeated.
 set -euo pipefail
 
@@ -158,6 +158,11 @@ install_docs() {
     install -q --no-deps -r requirements/docs.txt
 }
 
+install_lint() {
+    say 'what `make lint` runs (seconds)'
+    install -q --no-deps -r requirements/lint.txt
+}
+
 case ${1:-} in
 venv) make_venv ;;
 torch) install_torch ;;
@@ -165,5 +170,6 @@ tested) install_tested ;;
 mmcv) install_mmcv ;;
 package) install_package ;;
 docs) install_docs ;;
-*) fail "usage: tools/setup.sh venv|torch|tested|mmcv|package|docs, got '${1:-}'" ;;
+lint) install_lint ;;
+*) fail "usage: tools/setup.sh venv|torch|tested|mmcv|package|docs|lint, got '${1:-}'" ;;
 esac

@@ -106,7 +106,7 @@ def tell(faults: Sequence[Fault], hint: str = '') -> str:
     """
     found = {kind: [f for f in faults if f.kind == kind] for kind in KINDS}
     counts = [f'{len(part)} {kind}' for kind, part in found.items() if part]
-    rows = [('', 'tensor', 'in the model', 'in the file')]
+    rows: list[tuple[str, ...]] = [('', 'tensor', 'in the model', 'in the file')]
     for kind, part in found.items():
         rows += [tuple(fault) for fault in part[:SHOWN]]
         if len(part) > SHOWN:

@@ -2,6 +2,7 @@
 
 import logging
 import pickle
+from os import PathLike
 from pathlib import Path
 from zipfile import BadZipFile, ZipFile, is_zipfile
 
@@ -19,7 +20,7 @@ PROTOCOLS = (b'\x02', b'\x03', b'\x04', b'\x05')
 """Second byte of a pickle."""
 
 
-def load_local(filename: str, map_location=None) -> dict:
+def load_local(filename: str | PathLike, map_location=None) -> dict:
     """Load a checkpoint file that holds tensors and plain data only.
 
     Args:

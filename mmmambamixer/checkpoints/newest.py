@@ -29,8 +29,8 @@ def newest_complete(
     """
     found = {path for pattern in patterns for path in Path(folder).glob(pattern)}
     times = {path: path.stat().st_mtime_ns for path in found}
-    found = [path for path in found if times[path] >= since]
-    for path in sorted(found, key=times.get, reverse=True):
+    recent = [path for path in found if times[path] >= since]
+    for path in sorted(recent, key=times.get, reverse=True):
         fault = damage(path)
         if fault is None:
             return str(path)

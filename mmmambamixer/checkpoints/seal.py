@@ -38,7 +38,8 @@ class Sealing:
     """
 
     def __init__(self, file: BinaryIO) -> None:
-        self.file, self.error, self.written = file, None, 0
+        self.file, self.written = file, 0
+        self.error: OSError | None = None
         self.digest, self.pool = hashlib.sha256(), ThreadPoolExecutor(1)
         # An archive's end is not written as it comes, so it has to stay in a block.
         blocks = [memoryview(bytearray(BLOCK + END)) for _ in range(BLOCKS)]

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from mmengine.fileio import LocalBackend, register_backend
 
@@ -89,7 +89,7 @@ def write_file(path: str | os.PathLike, data: bytes) -> None:
         file.write(data)
 
 
-def write_sealed(path: str | os.PathLike, save: Callable[[Sealing], None]) -> None:
+def write_sealed(path: str | os.PathLike, save: Callable[[Sealing], Any]) -> None:
     """Replace a checkpoint by one with its digest, or leave it as it is.
 
     Args:

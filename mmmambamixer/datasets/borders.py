@@ -53,8 +53,9 @@ def split_borders(
             'borders must be the ends of train, val and test in ascending order, got '
             f'{ends}'
         )
+    train, val, test = map(int, ends)
     return {
-        'train': (0, ends[0]),
-        'val': (ends[0], ends[1]),
-        'test': (ends[1], ends[2]),
+        'train': (0, train),
+        'val': (train, val),
+        'test': (val, test),
     }

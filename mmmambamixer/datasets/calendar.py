@@ -27,6 +27,7 @@ SEEN = 12
 """Dates in a row from which pandas names a calendar that has gaps elsewhere."""
 
 
+@dataclass(frozen=True)
 class Calendar:
     """Base of the calendars: what follows from their dates between two others.
 
@@ -34,7 +35,9 @@ class Calendar:
     does not change.
     """
 
-    count = 1
+    @property
+    def count(self) -> int:
+        return 1
 
     @property
     def kind(self) -> tuple:

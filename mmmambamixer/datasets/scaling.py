@@ -1,7 +1,8 @@
 """Scaling of series to mean 0 and standard deviation 1."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,6 +55,6 @@ class Standardiser:
         return dict(mean=self.mean.tolist(), std=self.std.tolist())
 
     @classmethod
-    def from_state(cls, state: dict[str, list]) -> 'Standardiser':
+    def from_state(cls, state: Mapping[str, Any]) -> 'Standardiser':
         """Return the scaling that `state` described."""
         return cls(*(np.asarray(state[name], np.float64) for name in ('mean', 'std')))

@@ -106,7 +106,8 @@ class SeriesDataset(Dataset):
         if not self._scored[:, self.targets].all():
             self.observed = torch.from_numpy(self._scored[:, self.targets])
         self.known, self._known_meta = self._read_future(future, train)
-        self.static, self.static_names = None, ()
+        self.static = None
+        self.static_names: tuple[str, ...] = ()
         if static is not None:
             values, self.static_names = static_features(static, self.table.variates)
             self.static = torch.from_numpy(values.astype(np.float32))

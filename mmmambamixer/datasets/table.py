@@ -122,8 +122,13 @@ def read_table(
         raise ValueError(f"layout must be 'wide' or 'long', got {layout!r}")
     frame = read_frame(path)
     if layout == 'wide':
-        options = dict(irregular=irregular, hint=IRREGULAR, long_hint=LONG)
-        return from_frame(frame, source=str(path), **options)
+        return from_frame(
+            frame,
+            source=str(path),
+            irregular=irregular,
+            hint=IRREGULAR,
+            long_hint=LONG,
+        )
     tell_unread(frame, (id, time, value), str(path))
     table = from_long(frame, id=id, time=time, value=value, source=str(path))
     return replace(table, irregular=irregular)

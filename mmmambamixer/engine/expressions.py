@@ -10,7 +10,7 @@ the config, computed when all is merged:
 
 import ast
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from copy import deepcopy
 from typing import Any
 
@@ -36,7 +36,7 @@ ALLOWED = (
 """Nodes of an expression: no call and no attribute, so that it cannot run code."""
 
 
-def resolve(config: Config | Mapping) -> None:
+def resolve(config: Config | dict) -> None:
     """Replace the expressions in what a runner reads by their values, in place.
 
     An expression that is None leaves its entry out. A name that an expression reads is
@@ -64,7 +64,7 @@ class Values(dict):
         top: The config.
     """
 
-    def __init__(self, top: Mapping) -> None:
+    def __init__(self, top: dict) -> None:
         super().__init__()
         self.top, self.pending = dict(dict.items(top)), []
 

@@ -24,8 +24,14 @@ def fake_batch(
         raise ValueError(f'default_scope must be one of {[*samples]}, got {scope}')
     images = torch.randint(256, (size, channels, *shape), dtype=torch.uint8)
     annotated = [samples[scope](shape, classes) for _ in range(size)]
-    meta = dict(img_shape=shape, ori_shape=shape, pad_shape=shape)
-    meta |= dict(batch_input_shape=shape, scale_factor=(1.0, 1.0), flip=False)
+    meta = dict(
+        img_shape=shape,
+        ori_shape=shape,
+        pad_shape=shape,
+        batch_input_shape=shape,
+        scale_factor=(1.0, 1.0),
+        flip=False,
+    )
     for index, sample in enumerate(annotated):
         sample.set_metainfo(dict(meta, img_id=index, img_path=''))
     inputs = images if scope == 'mmpretrain' else list(images)

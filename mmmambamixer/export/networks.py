@@ -36,7 +36,7 @@ class Entry:
 
     def draw(self, sizes: Mapping[str, int]) -> Tensor:
         """Return random values; `sizes` has those of the open axes."""
-        shape = [sizes.get(axis, axis) for axis in self.axes]
+        shape = [sizes[a] if isinstance(a, str) else a for a in self.axes]
         if self.pixels:
             return torch.randint(256, shape, dtype=torch.uint8)
         mean, std = torch.tensor(self.mean), torch.tensor(self.std)

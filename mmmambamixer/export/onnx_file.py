@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -70,7 +71,7 @@ def write_onnx(
 
     logging.getLogger('onnxscript').setLevel(logging.ERROR)  # it tells what it skips
     examples = tuple(entry.draw(sizes) for entry in network.inputs.values())
-    dynamic = [
+    dynamic: list[Any] = [
         {i: axis for i, axis in enumerate(entry.axes) if axis in open_axes}
         for entry in network.inputs.values()
     ]

@@ -1,6 +1,7 @@
 """From a config and a checkpoint to the network that is exported."""
 
 from dataclasses import replace
+from typing import Any
 
 from mmengine.config import Config
 from torch import nn
@@ -72,7 +73,9 @@ def _images(
     preprocessor = getattr(model, 'data_preprocessor', None)
     pipeline = test_dataset(config).pipeline if 'test_dataloader' in config else []
     size = input_size(pipeline) or USUAL
-    facts = dict(input_size=list(size), preprocessing='inside' if prepared else 'none')
+    facts: dict[str, Any] = dict(
+        input_size=list(size), preprocessing='inside' if prepared else 'none'
+    )
     normalises = getattr(preprocessor, '_enable_normalize', False)
     switches = ('to_rgb', 'channel_conversion', '_channel_conversion')
     reads_rgb = any(getattr(preprocessor, name, False) for name in switches)
@@ -104,7 +107,7 @@ def _images(
 def _forecaster(config: Config, checkpoint: str, prepared: bool) -> Network:
     trained = TrainedForecaster.load(config, checkpoint, 'cpu')
     network = network_of(trained.model)
-    scaling = trained.scaling.state()
+    scaling: dict[str, Any] = trained.scaling.state()
     network.facts |= dict(
         variates=list(trained.variates),
         targets=trained.targets,

@@ -6,7 +6,7 @@ lower-case `%p`.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import permutations, product
 
 from ..datasets.extras import load_pandas
@@ -25,7 +25,7 @@ COMPACT = (
 )
 NUMBER = re.compile(r'(?<![\d%])\d{1,2}(?!\d)')
 WORD = re.compile(r'(?<!%)[A-Za-z]{3,}')
-CASES = (str, str.upper, str.lower)
+CASES: tuple[Callable, ...] = (str, str.upper, str.lower)
 PARTS = {3: '.%L', 6: '.%f'}
 
 
@@ -66,14 +66,18 @@ def forms(text: str) -> Iterator[str]:
     kinds = 'mdy' if '%Y' not in text else 'md'
     names = product(('%b', '%B', '%a', '%A'), repeat=len(words))
     for named, order in product(names, permutations(kinds, min(len(numbers), 3))):
-        found, marks = text, iter(named)
-        found = WORD.sub(lambda _, marks=marks: next(marks), found)
-        marks = iter([f'%{kind}' for kind in order])
-        found = NUMBER.sub(lambda _, marks=marks: next(marks, ''), found)
+        found = replaced(WORD, text, named)
+        found = replaced(NUMBER, found, [f'%{kind}' for kind in order])
         for day, hour in product((False, True), repeat=2):
             date = re.sub('%([md])', r'%-\1', found) if day else found
             clock = re.sub('%([HI])', r'%-\1', time) if hour else time
             yield date.replace('\0', clock)
+
+
+def replaced(pattern: re.Pattern, text: str, marks: Iterable[str]) -> str:
+    """Return the text with one mark after the other where the pattern matches."""
+    left = iter(marks)
+    return pattern.sub(lambda _: next(left, ''), text)
 
 
 def write(dates, form: str, case: Callable = str):

@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from mmengine.config import Config
+
 from ..datasets import SeriesTable, future_covariates, static_features
 from ..datasets.covariates import static_table
 from ..datasets.extras import load_pandas
@@ -96,8 +98,11 @@ class SeriesForecaster:
         )
         check_settings(settings)
         self.settings = plain(settings)
-        self._trained = self._layout = self._table = None
-        self._config = self._weights = None
+        self._trained: TrainedForecaster | None = None
+        self._layout: Layout | None = None
+        self._table: SeriesTable | None = None
+        self._config: Config | None = None
+        self._weights: bytes | None = None
 
     @undisturbed()
     def fit(self, frame) -> 'SeriesForecaster':
@@ -285,7 +290,8 @@ class SeriesForecaster:
 def covariates(settings: Mapping, table: SeriesTable) -> tuple[int, int]:
     """Return how many future covariates and static features there are."""
     future, static = settings['future'], settings['static']
-    known = features = ()
+    known: tuple[str, ...] = ()
+    features: tuple[str, ...] = ()
     if future is not None:
         args = (table.dates[:1], table.variates, table.step)
         known = future_covariates(future, *args, clock=table.clock).names

@@ -4,6 +4,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,12 +42,12 @@ class Layout:
     """
 
     long: Mapping[str, str] | None
-    names: Sequence
+    names: Any
     date: object
     index: bool
     dates: Callable[[NDArray], object]
     frames: Frames
-    kinds: Sequence
+    kinds: list
     axis: object
     clock: str | None
 

@@ -40,10 +40,15 @@ def write(
         ValueError: If table, covariates or checkpoint do not fit.
     """
     trained = TrainedForecaster.load(config, checkpoint, device)
-    options = dict(irregular=trained.irregular, clock=trained.clock)
-    options.update(source=str(source), kind=layout, long_hint=LONG_HINT)
-    names = {**LONG, **trained.long}
-    layout, table = read_layout(read_frame(source), names, **options)
+    shown, table = read_layout(
+        read_frame(source),
+        {**LONG, **trained.long},
+        irregular=trained.irregular,
+        clock=trained.clock,
+        source=str(source),
+        kind=layout,
+        long_hint=LONG_HINT,
+    )
     held = trained.horizon if hold_out else 0
     table = trained.accept(table, trained.look_back + held, str(source))
     end = len(table) - held
@@ -66,7 +71,7 @@ def write(
         ]
     out.mkdir(parents=True, exist_ok=True)
     csv, picture = out / 'forecast.csv', out / 'predictions.png'
-    layout.frame(forecast).to_csv(csv, index=layout.index)
+    shown.frame(forecast).to_csv(csv, index=shown.index)
     look_back = trained.look_back
     draw_forecast(forecast, table, end, picture, look_back=look_back, title=title)
     return [*lines, f'forecast: {csv}', f'picture: {picture}']

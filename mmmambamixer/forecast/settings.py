@@ -15,7 +15,7 @@ def check_settings(settings: Mapping) -> None:
     """Raise ValueError unless the arguments of a `SeriesForecaster` fit."""
     check_whole(**{name: settings[name] for name in SIZES})
     part = settings['val_fraction']
-    if not isinstance(part, Real) or not 0 < part < 1:
+    if not isinstance(part, Real) or not 0 < float(part) < 1:
         raise ValueError(f'val_fraction must be between 0 and 1, got {part!r}')
     check_gaps(settings['gaps'])
     check_levels(settings['quantiles'])

@@ -8,7 +8,7 @@ from torch import nn
 from ..wrappers import merges_views, unwrapped
 
 NMS = dict(nms=dict(type='nms', iou_threshold=0.5), max_per_img=100)
-MERGERS = dict(
+MERGERS: dict[str, dict] = dict(
     mmpretrain=dict(type='mmpretrain.AverageClsScoreTTA'),
     mmdet=dict(type='DetTTAModel', tta_cfg=NMS),
     mmseg=dict(type='mmseg.SegTTAModel'),

@@ -212,7 +212,7 @@ def check_clipping(given) -> None:
                 f'take: expected {few(known)}{did_you_mean(name, known)}'
             )
     value = given.get(least)
-    if not isinstance(value, Real) or not value > 0:
+    if not isinstance(value, Real) or not float(value) > 0:
         raise ValueError(
             f'optim_wrapper.clip_grad.{least} must be a positive number, got {value!r}'
         )

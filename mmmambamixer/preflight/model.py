@@ -1,6 +1,7 @@
 """Whether the parts of a model fit each other and the classes, before it runs."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -119,8 +120,8 @@ def check_levels(model: nn.Module, neck: nn.Module | None, maps: int) -> None:
         return
     levels, giver = (outs[-1], 'neck') if outs else (maps, 'backbone')
     for name in DENSE:
-        head = getattr(model, name, None)
-        strides = getattr(getattr(head, 'prior_generator', None), 'strides', levels)
+        priors = getattr(getattr(model, name, None), 'prior_generator', None)
+        strides: Any = getattr(priors, 'strides', levels)
         if strides is not levels and len(strides) != levels:
             raise ValueError(
                 f'{name} has anchors or points of {len(strides)} strides, but the '

@@ -4,6 +4,7 @@ Axis letters: b batch, g scan, d channel, n state, l position (height * width), 
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -60,7 +61,7 @@ def cross_selective_scan_reference(
     delta = torch.einsum('bglr,gdr->bgld', dt.to(work), dt_weight.to(work))
     scanned = [cross_scan(x.to(work), routes, height, width) for x in (u, delta, B, C)]
     u, delta, B, C = (x.transpose(2, 3) for x in scanned)  # (b, g, l, ...) -> (..., l)
-    y = selective_scan_reference(
+    y: Any = selective_scan_reference(  # one tensor, as no last state is asked for
         u.reshape(b, g * d, l),
         delta.reshape(b, g * d, l),
         A.reshape(g * d, n),

@@ -36,7 +36,7 @@ def budget(monkeypatch, capsys):
 
 
 def test_kernels_keep_to_their_budget(budget):
-    status, text = budget('--capability', '90', '--only', 'plain bf16')
+    status, text = budget('--capability', '90', '--only', 'steps contiguous')
     assert status == 0, text
     assert 'backward' in text
 

@@ -3,6 +3,7 @@
 import os
 from glob import escape
 from pathlib import Path
+from typing import Any
 
 from mmengine.dist import broadcast, broadcast_object_list, is_main_process
 from mmengine.hooks import CheckpointHook
@@ -43,12 +44,17 @@ class SafeCheckpointHook(PlainCheckpointHook, CheckpointHook):
 
     priority = CheckpointHook.priority
 
+    backend_args: dict | None
+    file_backend: Any
+    keep_ckpt_ids: list[int]
+    last_ckpt: str | None
+
     def before_run(self, runner: Runner) -> None:
         """Choose what an automatic resume starts from."""
         folder = folder_of(self.out_dir, runner.work_dir)
         if not runner._resume or runner._load_from or '://' in folder:
             return
-        chosen = [None]
+        chosen: list[str | None] = [None]
         if is_main_process():
             patterns = patterns_of(self.filename_tmpl)
             chosen = [newest_complete(folder, patterns, runner.logger.warning)]

@@ -204,7 +204,7 @@ class CountedBatches:
             # It goes on where it was; workers have drawn from it already.
             self.sampler.indices = self.sampler._indices_of_rank()
         self.epoch = 0
-        self.begun = None
+        self.begun: Iterator | None = None
 
     def __len__(self) -> int:
         return len(self.batch_sampler)

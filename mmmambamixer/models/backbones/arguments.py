@@ -33,7 +33,7 @@ def resolve_arch(arch: str | Mapping, settings: Mapping, **arguments) -> dict:
             f'a custom arch needs the keys {sorted(REQUIRED)} and may have '
             f'{sorted(OPTIONAL)}, got {sorted(arch)}'
         )
-    arch = dict(channel_mixer='selective', averaging=True) | dict(arch)
+    arch = {'channel_mixer': 'selective', 'averaging': True, **arch}
     arch |= {key: value for key, value in arguments.items() if value is not None}
     check_positive('embed_dims', arch['embed_dims'])
     stages = len(arch['embed_dims'])

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from numbers import Real
+from typing import Any
 
 from mmengine.logging import print_log
 
@@ -38,13 +39,14 @@ class CocoFile:
 
 
 @contextmanager
-def watch_coco(dataset: type) -> Iterator[dict[str, CocoFile]]:
+def watch_coco(dataset: Any) -> Iterator[dict[str, CocoFile]]:
     """Have mmdet's `CocoDataset`, or one that reads as it does, check what it reads.
 
     Yields:
         What was found in the files that are read in the meantime, by their paths.
     """
-    reader, files = dataset.COCOAPI, {}
+    files: dict[str, CocoFile] = {}
+    reader: Any = dataset.COCOAPI
 
     class Checked(reader):
         def __init__(self, annotation_file: str) -> None:
@@ -140,7 +142,7 @@ def check_entries(content: Mapping, name: str, keys: Sequence[str], path: str) -
         ids.add(entry['id'])
     for entry in entries if name == 'images' else ():
         size = entry['width'], entry['height']
-        if not all(isinstance(side, Real) and side > 0 for side in size):
+        if not all(isinstance(side, Real) and float(side) > 0 for side in size):
             raise ValueError(
                 f'{path}: image {entry["id"]} has width and height {size}, expected '
                 'positive numbers'

@@ -62,8 +62,8 @@ def explain_data(error: Exception, key: str, files: Mapping[str, CocoFile]) -> s
             told += f', of those in {path}'
         classes = getattr(dataset, 'metainfo', {}).get('classes') or ()
         if names := other_names(dataset, classes, files):
-            names = few(f'{name} ({n})' for name, n in names.most_common())
-            told += f'; none of its objects is of {few(classes)}, but of {names}'
+            others = few(f'{name} ({n})' for name, n in names.most_common())
+            told += f'; none of its objects is of {few(classes)}, but of {others}'
     clause = unread(dataset) if hasattr(dataset, 'data_prefix') else ''
     return f'{told}; {clause}' if clause else told
 

@@ -19,6 +19,7 @@ def check_asked(metric: BaseMetric, key: str) -> None:
         key: Name of its evaluator.
     """
     kind = stock_kind(metric)
+    known: tuple[str, ...]
     if kind == 'CocoMetric':
         name, known = 'metric_items', (*COCO, *COCO_RECALL)
         asked = metric.metric_items or ()

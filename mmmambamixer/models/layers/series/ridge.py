@@ -232,8 +232,8 @@ def fit_ridge(
         )
 
     penalty = min(penalties, key=error_of)
-    weight, shrinkage, val = shared(0, penalty), None, sums[0][1]
-    error = val.squared_error(weight)
+    weight, shrinkage, (_, judged) = shared(0, penalty), None, sums[0]
+    error = judged.squared_error(weight)
     if shrinkages is not None:
         shrunk = [
             ShrunkMaps(trial, shared(i, penalty), scales[i])
@@ -246,7 +246,7 @@ def fit_ridge(
             )
         )
         weight, error = shrunk[0].weights(shrinkage), shrunk[0].squared_error(shrinkage)
-    val_mse = error / (val.windows * weight.shape[-1])
+    val_mse = error / (judged.windows * weight.shape[-1])
     return RidgeFit(weight, centre, float(penalty), shrinkage, val_mse)
 
 
