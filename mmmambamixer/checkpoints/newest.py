@@ -35,9 +35,9 @@ def newest_complete(
         if fault is None:
             return str(path)
         warn(f'passed over: {fault}')
-    if found:
+    if recent:
         raise TrainingStopped(
-            f'none of the {len(found)} checkpoints in {folder} is complete; to start '
+            f'none of the {len(recent)} checkpoints in {folder} is complete; to start '
             'anew, remove them or leave out --resume'
         )
     return None
