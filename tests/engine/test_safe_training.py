@@ -329,6 +329,17 @@ def test_steps_that_are_not_finite_may_be_left_out(kind, tmp_path, caplog):
         toy.run(tmp_path / 'stops', **settings)
 
 
+def test_only_steps_in_a_row_count_as_left_out(tmp_path):
+    poisons = [toy.Poison('gradient', at=at, rank=0) for at in (1, 3)]
+
+    def act(runner):
+        for poison in poisons:
+            poison(runner)
+
+    runner = toy.run(tmp_path, epochs=1, act=act, hooks=(FiniteHook(skip=1),))
+    assert runner.iter == 6
+
+
 def test_the_stock_runner_takes_the_hooks_from_its_config(tmp_path):
     """Nothing but names in the config: any MMEngine project can have this."""
     names = ('ReplayHook', 'FiniteHook', 'InterruptionHook')
