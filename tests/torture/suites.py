@@ -5,6 +5,7 @@ import shutil
 import signal
 import time
 from ast import literal_eval
+from collections.abc import Iterator
 from itertools import count, product
 from pathlib import Path
 
@@ -22,15 +23,23 @@ class Suites:
     """Each public method is a suite: it yields None for a good trial, else a sentence.
 
     Args:
-        folder: Scratch folder.
-        trials: How many trials a suite makes; of `storage` every how many-th step, of
-            `sigterm_each` every how many-th iteration.
-        generator: Decides moments and places.
+        folder: Scratch folder, where the undisturbed runs are kept for all suites.
     """
 
-    def __init__(self, folder: Path, trials: int, generator) -> None:
-        self.folder, self.trials, self.random = folder, trials, generator
-        self.finished = {}
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.finished = folder, {}
+
+    def begin(self, name: str, trials: int, generator) -> Iterator[str | None]:
+        """Return what a suite yields.
+
+        Args:
+            name: Of the suite.
+            trials: How many trials it makes; of `storage` every how many-th step, of
+                `sigterm_each` every how many-th iteration.
+            generator: Decides moments and places.
+        """
+        self.trials, self.random = trials, generator
+        return getattr(self, name)()
 
     def _reference(self, **settings) -> Path:
         """Return the folder of a run that nothing disturbed, and note its seconds."""

@@ -18,10 +18,10 @@ import torch
 from suites import Suites
 
 TRIALS = dict(
-    kill=(100, 10),
-    kill_two_ranks=(30, 5),
-    storage=(1, 9),
-    corrupt=(120, 10),
+    kill=(100, 4),
+    kill_two_ranks=(30, 2),
+    storage=(1, 29),
+    corrupt=(120, 4),
     sigterm=(20, 2),
     sigterm_each=(1, 9),
     sigterm_all=(20, 3),
@@ -35,15 +35,13 @@ TRIALS = dict(
 `sigterm_each` every how many-th iteration."""
 
 
-def run(name: str, trials: int, seed: int) -> int:
+def run(suites: Suites, name: str, trials: int, seed: int) -> int:
     """Run a suite, print what went wrong and the count, and return how many did."""
     started, faults = time.monotonic(), []
-    with tempfile.TemporaryDirectory(prefix='torture-') as scratch:
-        suites = Suites(Path(scratch), trials, random.Random(seed))
-        for fault in getattr(suites, name)():
-            faults.append(fault)
-            if fault:
-                print(f'{name}, trial {len(faults)}: {fault}', flush=True)
+    for fault in suites.begin(name, trials, random.Random(seed)):
+        faults.append(fault)
+        if fault:
+            print(f'{name}, trial {len(faults)}: {fault}', flush=True)
     good, seconds = faults.count(None), time.monotonic() - started
     print(f'{name}: {good} of {len(faults)} in {seconds:.0f} s', flush=True)
     return len(faults) - good
@@ -63,8 +61,11 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may ignore it
     torch.set_num_threads(1)
     failed = 0
-    for name in args.suites or TRIALS:
-        failed += run(name, args.trials or TRIALS[name][args.quick], args.seed)
+    with tempfile.TemporaryDirectory(prefix='torture-') as scratch:
+        suites = Suites(Path(scratch))
+        for name in args.suites or TRIALS:
+            trials = args.trials or TRIALS[name][args.quick]
+            failed += run(suites, name, trials, args.seed)
     sys.exit(failed > 0)
 
 
