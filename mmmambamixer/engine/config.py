@@ -153,7 +153,7 @@ def read_config(path: str | os.PathLike) -> Config:
 
 def failed_import(error: BaseException) -> str:
     """Return which module of `custom_imports` cannot be imported and why, or ''."""
-    name = None
+    name = ''
     while True:
         name = innermost(error, 'imp', 'import_modules_from_strings') or name
         if error.__context__ is None:
