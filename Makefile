@@ -21,7 +21,9 @@
 #   TORCH_INDEX_URL                 package index of torch and torchvision, to choose a
 #                                   CPU-only or another CUDA build
 #   MMMAMBAMIXER_TORCH=installed    use the torch and torchvision that PYTHON has
-#   TESTS                           what `make test` passes to pytest
+#   JOBS                            processes of `make test` (2)
+#   TESTS                           what `make test` passes to pytest, for a random order
+#                                   `-p randomly`
 #   PEERS                           what `make bench` and `make bench-gpu` pass to
 #                                   benchmarks/scan.py, to time other projects' files
 #   MATRIX                          rows of `make matrix`, as "3.10:2.8 3.13:newest"; it
@@ -40,6 +42,7 @@ VENV ?= .venv
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 TORCH_INDEX_URL ?=
 MMMAMBAMIXER_TORCH ?=
+JOBS ?= 2
 TESTS ?=
 PEERS ?=
 WEB ?=
@@ -77,7 +80,7 @@ demo-det demo-seg demo-forecast: demo-%: setup
 	@tools/demo.sh $*
 
 test: setup
-	$(PY) -m pytest $(TESTS)
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) --dist loadfile $(TESTS)
 
 torture: setup
 	$(PY) tests/torture/torture.py
