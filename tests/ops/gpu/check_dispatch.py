@@ -37,7 +37,7 @@ def compare(device, assert_close):
 
 
 def test_selective_scan(compare):
-    b, d, l, n = 2, 4, 5, 3
+    b, d, l, n = 2, 2, 2, 1
     tensors = [torch.randn(b, d, l) for _ in range(3)]
     tensors += [-torch.rand(d, n), torch.randn(d, n), torch.randn(b, 2, n, l)]
     tensors += [torch.randn(d), torch.randn(d)]
@@ -54,12 +54,12 @@ def test_selective_scan(compare):
 
 
 def test_cross_selective_scan(compare):
-    b, g, d, n, r = 2, 4, 3, 2, 2
-    size = dict(routes=ops.CROSS, height=2, width=3)
-    tensors = [torch.randn(b, 6, d), torch.randn(b, g, 6, r), torch.randn(g, d, r)]
+    b, g, l, d, n, r = 1, 4, 2, 3, 1, 2
+    size = dict(routes=ops.CROSS, height=1, width=l)
+    tensors = [torch.randn(b, l, d), torch.randn(b, g, l, r), torch.randn(g, d, r)]
     tensors += [
         -torch.rand(g, d, n),
-        *torch.randn(2, b, g, 6, n),
+        *torch.randn(2, b, g, l, n),
         *torch.randn(2, g, d),
     ]
 
