@@ -5,7 +5,7 @@ import pytest
 
 pytest.importorskip('mmseg')
 
-from mmmambamixer.inference.segmentation import coloured
+from mmmambamixer.inference.segmentation import coloured, mean_shares
 
 PALETTE = [(0, 0, 0), (220, 20, 60), (20, 120, 220)]
 
@@ -21,3 +21,9 @@ def test_each_pixel_has_the_colour_of_its_class(size):
     for place in np.ndindex(size):
         expected = 0.4 * picture[place] + 0.6 * np.array(PALETTE[labels[place]])
         assert np.abs(drawn[place] - expected).max() <= 1
+
+
+def test_shares_are_means_over_all_images_the_largest_first():
+    images = [dict(shares=dict(sky=0.75, road=0.25)), dict(shares=dict(road=1.0))]
+    assert mean_shares(images) == dict(road=0.625, sky=0.375)
+    assert [*mean_shares(images)] == ['road', 'sky']
