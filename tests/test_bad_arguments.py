@@ -5,6 +5,7 @@ import torch
 from mmengine.registry import MODELS
 
 from mmmambamixer import ViM2
+from mmmambamixer.messages import arguments_of
 
 DIMS = (4, 8, 12, 16)
 ARCH = dict(embed_dims=DIMS, depths=(1, 1, 2, 1))
@@ -85,3 +86,15 @@ def test_images(image, error, text):
 def test_a_misspelt_argument_of_a_config():
     with pytest.raises(TypeError, match="unexpected keyword argument 'depht'"):
         MODELS.build(dict(type='mmmambamixer.ViM2', arch=ARCH, depht=3))
+
+
+def test_names_to_suggest_are_those_of_the_class_and_its_bases():
+    class Base:
+        def __init__(self, width):
+            self.width = width
+
+    class Derived(Base):
+        def __init__(self, depth):
+            super().__init__(depth)
+
+    assert [*arguments_of(Derived)] == ['depth', 'width']
