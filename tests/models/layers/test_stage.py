@@ -107,3 +107,8 @@ def test_drop_path_refuses_what_is_no_probability(probability):
 def test_a_window_needs_averaging_and_one_map(settings):
     with pytest.raises(ValueError, match='max_connections must be at least 1'):
         Stage(mixers=linear_units(2), **settings)
+
+
+def test_an_average_needs_a_number_for_each_map():
+    with pytest.raises(ValueError, match=r'each of the 3 maps, got \[0.5, 0.5\]'):
+        WeightedAverage(inputs=3, init_values=[0.5, 0.5])
