@@ -213,11 +213,17 @@ def test_mmseg_reads_the_label_maps(data):
 @pytest.mark.parametrize(
     ('share', 'counts', 'many', 'size', 'message'),
     [
-        (0.2, (0, 4), (2, 4), 64, r'each part needs a scene or more, got \(0, 4\)'),
-        (0.2, (4, 4), (2, 4), 40, 'scenes are 48 pixels wide or more, got 40'),
-        (0.001, (4, 4), (2, 4), 64, 'digits or more .* 0.001 leaves 0 for test'),
-        (0.2, (4, 4), (0, 4), 64, r'the fewest, at least 1, and the most: \(0, 4\)'),
-        (0.2, (4, 4), (5, 4), 64, r'at least 1, and the most: \(5, 4\)'),
+        (
+            0.2,
+            (0, 4),
+            (2, 4),
+            64,
+            r'each part must have at least one scene, got \(0, 4\)',
+        ),
+        (0.2, (4, 4), (2, 4), 40, 'scenes must be at least 48 pixels wide, got 40'),
+        (0.001, (4, 4), (2, 4), 64, 'at least .* digits .* 0.001 leaves 0 for test'),
+        (0.2, (4, 4), (0, 4), 64, r'the fewest \(at least 1\) and the most .* got \(0, 4\)'),
+        (0.2, (4, 4), (5, 4), 64, r'at least 1\) and the most .* got \(5, 4\)'),
     ],
 )
 def test_refuses_what_gives_no_scenes(

@@ -40,8 +40,8 @@ def convert(src: Path, dst: Path) -> str:
     """
     if is_safe(src) == is_safe(dst):
         raise ValueError(
-            f'one of both files must end with .safetensors and one must not, got {src} '
-            f'and {dst}'
+            'exactly one of the two files must end in .safetensors, got '
+            f'{src} and {dst}'
         )
     checkpoint = load_local(src, 'cpu')
     if not dst.absolute().parent.is_dir():
@@ -51,7 +51,8 @@ def convert(src: Path, dst: Path) -> str:
     others = [key for key, item in state.items() if not isinstance(item, Tensor)]
     if others:
         raise ValueError(
-            f'{src} cannot be converted: {few(others)} of its state_dict are no tensors'
+            f'{src} cannot be converted: {few(others)} of its state_dict '
+            'must be tensors'
         )
     state = {str(key): item.contiguous().clone() for key, item in state.items()}
     whole = checkpoint if 'state_dict' in checkpoint else {}

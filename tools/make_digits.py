@@ -111,20 +111,23 @@ def write_scenes(
     from digit_scenes import DIGITS, MIN_SIZE, draw_scene, write_part  # + pycocotools
 
     if min(counts) < 1:
-        raise ValueError(f'each part needs a scene or more, got {counts}')
+        raise ValueError(f'each part must have at least one scene, got {counts}')
     if size < MIN_SIZE:
-        raise ValueError(f'scenes are {MIN_SIZE} pixels wide or more, got {size}')
+        raise ValueError(f'scenes must be at least {MIN_SIZE} pixels wide, got {size}')
     digits = digits or DIGITS
     if not 1 <= digits[0] <= digits[1]:
-        raise ValueError(f'--digits are the fewest, at least 1, and the most: {digits}')
+        raise ValueError(
+            '--digits must be two numbers, the fewest (at least 1) and the most digits '
+            f'of a scene, got {digits}'
+        )
     images, labels = load()
     parts = split(labels, test_share, seed)
     many = dict(zip(parts, (digits, DIGITS), strict=True))
     for name, indices in parts.items():
         if len(indices) < many[name][1]:
             raise ValueError(
-                f'scenes need {many[name][1]} digits or more to choose from, the test '
-                f'share {test_share} leaves {len(indices)} for {name}'
+                f'scenes need at least {many[name][1]} digits to choose from, but the '
+                f'test share {test_share} leaves {len(indices)} for {name}'
             )
     with complete_folder(out) as folder:
         for part, (name, indices) in enumerate(parts.items()):

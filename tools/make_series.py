@@ -54,7 +54,9 @@ def read_year(path: Path) -> pd.DataFrame:
     frame = pd.read_csv(path, skiprows=1, usecols=list(COLUMNS)).rename(columns=COLUMNS)
     frame = frame[list(COLUMNS.values())]
     if len(frame) != HOURS or not np.isfinite(frame.to_numpy(np.float64)).all():
-        raise ValueError(f'{path} should hold {HOURS} hours of numbers')
+        raise ValueError(
+            f'{path} must hold {HOURS} rows of finite numbers, one an hour'
+        )
     dates = pd.date_range('2001-01-01', periods=HOURS, freq='h')
     frame.insert(0, 'date', dates)
     return frame

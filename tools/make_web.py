@@ -195,7 +195,9 @@ def main() -> None:
         if args.package and not args.package.is_file():
             raise FileNotFoundError(f'there is no file {args.package} for --package')
         if args.out.exists() and not (args.out / 'site.json').is_file():
-            raise ValueError(f'{args.out} is not a page of ours: name another --out')
+            raise ValueError(
+                f'{args.out} exists and is no page of this tool: name another --out'
+            )
         draft = args.out.with_name(f'{args.out.name}.draft')
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(parents=True)

@@ -89,14 +89,17 @@ def draw_predictions(config: Config, folder: str, interval: int, tta: bool) -> N
     # theirs below the work dir.
     if config.get('default_scope') == CLASSIFICATION:
         if tta:
-            raise ValueError("mmpretrain's drawing hook cannot show --tta batches")
+            raise ValueError(
+                "mmpretrain's drawing hook cannot show --tta batches: leave out "
+                '--show-dir or --tta'
+            )
         hook.update(enable=True, out_dir=folder, interval=interval)
     else:
         hook.update(draw=True, interval=interval)
         if config.default_scope == 'mmdet':
             if interval != 1:
                 raise ValueError(
-                    "mmdet's hook draws every test image, so no --interval"
+                    "mmdet's hook draws every test image: leave --interval out"
                 )
             hook.test_out_dir = folder
         else:

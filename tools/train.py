@@ -60,7 +60,10 @@ def make_config(args: argparse.Namespace) -> Config:
     if args.amp:
         use_amp(config)
     if args.resume == '':
-        raise ValueError('--resume got an empty name; without one it takes the latest')
+        raise ValueError(
+            '--resume got an empty name: name a checkpoint, or give --resume alone '
+            'for the latest'
+        )
     if args.resume:
         config.resume = True
         if args.resume != 'auto':

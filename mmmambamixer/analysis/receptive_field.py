@@ -36,7 +36,7 @@ def receptive_fields(backbone: ViM2, images: Iterable[Tensor]) -> list[Tensor]:
     sizes = sorted({tuple(image.shape[1:]) for image in images})
     if len(sizes) != 1:
         raise ValueError(
-            f'the receptive field is a mean over images of one size, got {sizes}'
+            f'the receptive field needs images of one size, got the sizes {sizes}'
         )
     outs = []
     handles = [
@@ -93,8 +93,9 @@ def shares_by_side(field: Tensor, stride: int) -> Tensor:
     field, reach = field.double().cpu(), []
     if not 0 < field.sum() < torch.inf:
         raise ValueError(
-            'a receptive field needs a positive, finite sum, got '
-            f'{float(field.sum())}: does the centre depend on the image?'
+            'the receptive field cannot be computed: its sum must be positive and '
+            f'finite, got {float(field.sum())}; the output at the centre may not '
+            'depend on the image'
         )
     for size in field.shape:
         pixels = torch.arange(size) + 0.5

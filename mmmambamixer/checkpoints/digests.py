@@ -26,9 +26,9 @@ def check_digest(path: Path) -> None:
     found = sha256_of(path, path.stat().st_size)
     if not found.startswith(promised):
         raise ValueError(
-            f'{path} is refused: its name promises a SHA-256 that begins with '
-            f'{promised[:8]}, but it begins with {found[:8]}; the file is damaged '
-            'or another one: fetch it again, or rename it if it is yours'
+            f'{path} is refused: by its name its SHA-256 begins with {promised[:8]}, '
+            f'but it begins with {found[:8]}; the file is damaged or another one: '
+            'download it again, or rename it if it is your own'
         )
 
 

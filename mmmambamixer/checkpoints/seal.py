@@ -76,7 +76,7 @@ class Sealing:
     def _finish(self) -> None:
         end = self.block[max(0, self.filled - END) : self.filled]
         if end[:4] != b'PK\x05\x06' or end[-2:] != b'\0\0':
-            raise ValueError('only what torch.save writes can get a digest')
+            raise ValueError('a digest can be added to files of torch.save only')
         length = COMMENT.to_bytes(2, 'little')
         self._pass_on(self.filled - len(length))
         for _, hashed in self.others:

@@ -47,7 +47,7 @@ def require_calendar(dates: NDArray, source: str, hint: str = '') -> Calendar:
     """
     if len(dates) < 2:
         raise ValueError(
-            f'{source}: the calendar of a table needs 2 rows, got {len(dates)}'
+            f'{source}: the table must have at least 2 rows, got {len(dates)}'
         )
     calendar = calendar_of(dates)
     if calendar is None:
@@ -173,8 +173,8 @@ def judged(told: str | None, gaps: str, source: str) -> str | None:
         return None
     if gaps == 'raise':
         raise ValueError(
-            f"{source}: {told}: gaps='fill' takes them as missing, which is never "
-            'scored, and repeats the value before them in the look-back'
+            f"{source}: {told}: add these rows, or set gaps='fill': they then count as "
+            'missing, are never scored, and look-backs repeat the value before them'
         )
     return (
         f'{source}: {told}. They count as missing: never scored, and in a look-back '

@@ -36,7 +36,10 @@ class Standardiser:
         if missing.any():
             place = int(np.flatnonzero(missing)[0])
             name = names[place] if names is not None and missing.ndim == 1 else place
-            raise ValueError(f'variate {name!r} has no value in the train rows')
+            raise ValueError(
+                f'variate {name!r} has no value in the train rows: '
+                'remove its column, or move the borders'
+            )
         constant = np.nanmax(rows, axis=0) == np.nanmin(rows, axis=0)
         mean = np.nanmean(rows, axis=0)
         # rounding leaves a constant variate a tiny deviation

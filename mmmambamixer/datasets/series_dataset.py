@@ -128,15 +128,15 @@ class SeriesDataset(Dataset):
         before = 0 if self.split == 'train' else self.look_back
         if before > first:
             raise ValueError(
-                f'{self.source}: the {self.split} part has {first} rows before it, and '
-                f'a look-back takes {before}'
+                f'{self.source}: the {self.split} part has {first} rows before it, but '
+                f'a look-back needs {before}'
             )
         needed = self.horizon if before else self.look_back + self.horizon
         if end - first < needed:
             takes = 'horizon' if before else 'look-back with its horizon'
             raise ValueError(
-                f'{self.source}: the {self.split} part has {end - first} rows, and a '
-                f'{takes} takes {needed}'
+                f'{self.source}: the {self.split} part has {end - first} rows, but a '
+                f'{takes} needs {needed}'
             )
         return first - before, end, train
 
@@ -259,10 +259,14 @@ def given_table(
     """
     if (path is None) == (table is None):
         raise ValueError(
-            'SeriesDataset needs either path or table, not both and not neither'
+            'SeriesDataset needs one of path and table, got '
+            f'{"neither" if path is None else "both"}'
         )
     if long is not None and layout != 'long':
-        raise ValueError("`long` names the columns of a table of layout='long'")
+        raise ValueError(
+            f"long is for layout='long', got layout={layout!r}: leave long out, or set "
+            "layout='long'"
+        )
     if table is not None:
         return table
     return read_table(path, layout=layout, irregular=irregular, **(long or {}))
@@ -281,7 +285,8 @@ def chosen(
     if features == 'M':
         if target is not None:
             raise ValueError(
-                f"features='M' forecasts all variates, got the target {target!r}"
+                f"features='M' forecasts all variates, got the target {target!r}: "
+                "leave target out, or set features='S' or 'MS'"
             )
         return table, list(range(len(table.variates)))
     if target is None:

@@ -88,7 +88,7 @@ class SeriesTable:
             ValueError: If there is only one row.
         """
         if len(self) < 2:
-            raise ValueError('the step of a table needs 2 rows, got 1')
+            raise ValueError('the table must have at least 2 rows, got 1')
         steps, counts = np.unique(np.diff(self.dates), return_counts=True)
         return steps[counts.argmax()]
 

@@ -165,7 +165,8 @@ def open_loop(
         raise ValueError(explain_data(error, key, files)) from error
     if loop is not None and len(loop.dataloader) == 0:
         raise ValueError(
-            f'{key} makes no batch of {len(loop.dataloader.dataset)} images'
+            f'{key} makes no batch of {len(loop.dataloader.dataset)} images: set a '
+            'smaller batch_size, or drop_last=False'
         )
     return loop
 

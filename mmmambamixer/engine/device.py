@@ -24,7 +24,7 @@ def check_device(name: str) -> None:
     if device.type != 'cuda':
         return
     if not torch.cuda.is_available():
-        raise ValueError(f'torch sees no GPU here, so there is no device {name}')
+        raise ValueError(f'there is no device {name}, torch sees no GPU here: take cpu')
     if (device.index or 0) >= torch.cuda.device_count():
         raise ValueError(
             f'torch sees {torch.cuda.device_count()} GPUs, so there is no device {name}'

@@ -202,7 +202,7 @@ def check_start(
             return checkpoint.get('meta'), path
     elif runner.cfg.get('load_except'):
         raise ValueError(
-            'load_except names parts that load_from leaves out, but the config has no '
-            'load_from'
+            'load_except names parts that are not loaded from load_from, but the '
+            'config has no load_from: set it, or leave load_except out'
         )
     return None, ''

@@ -57,7 +57,7 @@ class ForecastMetric(BaseMetric):
         levels = tuple(quantiles)
         ascending = all(a < b for a, b in pairwise(levels))
         if not ascending or not all(0 < level < 1 for level in levels):
-            raise ValueError(f'quantiles ascend between 0 and 1, got {levels}')
+            raise ValueError(f'quantiles must ascend between 0 and 1, got {levels}')
         self.key, self.quantiles = key, levels
 
     def process(self, data_batch, data_samples: Sequence[dict]) -> None:
@@ -72,7 +72,7 @@ class ForecastMetric(BaseMetric):
         target = stacked(data_samples, 'target').double()
         if forecast.shape != target.shape:
             raise ValueError(
-                'forecast and target have one shape, got '
+                'forecast and target must have the same shape, got '
                 f'{tuple(forecast.shape[1:])} and {tuple(target.shape[1:])}'
             )
         observed = torch.ones_like(target, dtype=torch.bool)
@@ -89,8 +89,8 @@ class ForecastMetric(BaseMetric):
     def _quantile_parts(self, quantiles: Tensor, target: Tensor) -> list[Tensor]:
         if quantiles.shape[1] != len(self.quantiles):
             raise ValueError(
-                f'the metric has {len(self.quantiles)} quantiles '
-                f'{self.quantiles}, the forecast {quantiles.shape[1]}'
+                f'ForecastMetric needs a forecast of {len(self.quantiles)} quantiles, '
+                f'{self.quantiles}, got {quantiles.shape[1]}: give the model the same'
             )
         quantiles = quantiles.double().sort(1).values  # (b, q, h, m')
         levels = quantiles.new_tensor(self.quantiles)[:, None, None]
@@ -102,7 +102,9 @@ class ForecastMetric(BaseMetric):
     def compute_metrics(self, results: list) -> dict[str, float]:
         count, *sums = map(math.fsum, zip(*results, strict=True))
         if not count:
-            raise ValueError('no target of these windows is observed')
+            raise ValueError(
+                'all targets of these windows are missing: nothing to score'
+            )
         mse, mae, *more = (value / count for value in sums)
         metrics = dict(mse=mse, mae=mae, rmse=math.sqrt(mse))
         if more:
@@ -120,6 +122,6 @@ def stacked(samples: Sequence[dict], name: str) -> Tensor:
     for sample in samples:
         if name not in sample:
             raise ValueError(
-                f'a forecast for this metric has {name!r}, got {", ".join(sample)}'
+                f'ForecastMetric needs {name!r} in each sample, got {", ".join(sample)}'
             )
     return torch.stack([sample[name] for sample in samples])

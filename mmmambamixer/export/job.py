@@ -116,7 +116,7 @@ def _check(
     worst = max(found, key=lambda one: one.excess)
     if not worst.excess <= 1:
         raise RuntimeError(
-            f'the file computes something else than the network: {worst}, allowed is '
+            f'the exported file differs from the network: {worst}, allowed is '
             f'{worst.allowed:.0e}; nothing was written'
         )
     return f'largest difference to torch in {len(runs)} runs: {worst}'

@@ -149,7 +149,7 @@ def resize_of(pipeline: Sequence[Mapping]) -> Resize:
         if first.get('edge', 'short') == 'short' and size[0] == size[1]:
             return Resize(size, (size[0], first['scale']), **common)
     raise ValueError(
-        '--with-preprocessing can hold a test pipeline of Resize, or of ResizeEdge '
+        '--with-preprocessing supports a test pipeline of Resize, or of ResizeEdge '
         f'(edge short) and a square CenterCrop, {" or ".join(MODES)}; this one has '
         f'{few(kinds) or "none of them"} ({mode}): leave the option out and prepare '
         'the pictures outside'

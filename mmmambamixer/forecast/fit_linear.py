@@ -23,12 +23,14 @@ class FitLinearPathHook(Hook):
         path = getattr(unwrapped(runner.model), 'linear_path', None)
         if path is None:
             raise ValueError(
-                'FitLinearPathHook fits `linear_path`, and '
-                f'{type(unwrapped(runner.model)).__name__} has none'
+                'FitLinearPathHook needs a model with linear_path, got a '
+                f'{type(unwrapped(runner.model)).__name__} without: set '
+                'model.linear_path, or remove the hook'
             )
         if runner.val_loop is None:
             raise ValueError(
-                'FitLinearPathHook chooses penalties by val: it needs val_dataloader'
+                'FitLinearPathHook chooses penalties on the val part, but the config '
+                'has no val_dataloader'
             )
         report = fit_linear_path(
             path,

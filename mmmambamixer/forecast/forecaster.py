@@ -132,9 +132,9 @@ class SeriesForecaster:
         needed = settings['look_back'] + settings['horizon']
         if train < needed or rows - 1 - train < settings['horizon']:
             raise ValueError(
-                f'{rows} rows are too few: the first {train} train and need a '
-                f'look-back with its horizon, {needed}; the others validate and need '
-                f'{settings["horizon"] + 1}'
+                f'{rows} rows are too few: the first {train} are for training, which '
+                f'needs {needed}, a look-back with its horizon; the rest is for '
+                f'validation, which needs {settings["horizon"] + 1}'
             )
         with TemporaryDirectory(prefix='mmmambamixer_') as folder:
             config = training_config(
@@ -185,7 +185,9 @@ class SeriesForecaster:
             )
             gaps = None
         if table is None:
-            raise ValueError('a forecaster that was loaded needs a frame to predict')
+            raise ValueError(
+                'predict needs a frame: a forecaster that was loaded has no data'
+            )
         table = trained.accept(table, trained.look_back, 'the frame', gaps)
         sources = list(sources_of(trained.future, future, '`future`'))
         return layout.frame(trained.forecast(table, future=sources)[0])
@@ -309,8 +311,8 @@ def origins(rows: int, horizon: int, windows: int, stride: int) -> list[int]:
     ends = [rows - horizon - stride * i for i in reversed(range(windows))]
     if ends[0] < 1:
         raise ValueError(
-            f'{windows} windows of {horizon} rows, {stride} apart, take '
-            f'{horizon + stride * (windows - 1)} rows, the frame has {rows}'
+            f'windows={windows} with horizon={horizon} and stride={stride} need more '
+            f'than {horizon + stride * (windows - 1)} rows, but the frame has {rows}'
         )
     return ends
 

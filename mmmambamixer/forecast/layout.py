@@ -168,8 +168,8 @@ def guess(frame, long: Mapping[str, str]) -> str:
     lacking = [name for name in long.values() if name not in frame.columns]
     if 0 < len(lacking) < 3 and {*lacking} <= {*frame.index.names}:
         raise ValueError(
-            f'{lacking[0]!r} is a column of a long frame, and here the index: call '
-            'reset_index()'
+            f'a long frame needs the column {lacking[0]!r}, which is the index here: '
+            'call reset_index()'
         )
     if lacking and DATE not in frame.columns and frame.index.nlevels > 1:
         raise ValueError(

@@ -357,12 +357,13 @@ def sources_of(
     if tables and path is None:
         columns = [name for table in tables for name in table['columns']]
         raise ValueError(
-            f'the model takes {few(columns)}, known in advance: {option} gives them at '
-            'the dates of the forecast'
+            f'the model needs the future covariates {few(columns)}: give their values '
+            f'at the dates of the forecast by {option}'
         )
     if path is not None and not tables:
         raise ValueError(
-            f'{option} is for covariates from a table, and the model has none'
+            f'{option} is for covariates from a table, but the model has none: leave '
+            'it out'
         )
     for source in future or ():
         yield {**source, 'path': path} if isinstance(source, Mapping) else source

@@ -128,5 +128,7 @@ def run(step, sample: dict, path: Path) -> dict:
             f'{type(error).__name__}, {told}'
         ) from error
     if found is None:
-        raise ValueError(f'{path}: {name}, a step of the test pipeline, leaves it out')
+        raise ValueError(
+            f'{path}: {name}, a step of the test pipeline, dropped this image'
+        )
     return found

@@ -172,7 +172,7 @@ def test_receptive_fields_are_means_over_images_for_each_stage(with_cp):
     'images', [[], [torch.zeros(3, 8, 8), torch.zeros(3, 8, 12)]], ids=len
 )
 def test_a_receptive_field_needs_images_of_one_size(images):
-    with pytest.raises(ValueError, match='mean over images of one size, got'):
+    with pytest.raises(ValueError, match='needs images of one size, got'):
         receptive_fields(make_vim2(), images)
 
 
@@ -190,5 +190,5 @@ def test_squares_lie_around_the_patch_of_the_centre():
     field = torch.zeros(10, 16)
     field[5, 9], field[0, 9] = 3, 1  # 0.5 and 5.5 away
     assert [side_holding(field, 4, s) for s in (0.5, 0.75, 0.76, 1)] == [2, 2, 12, 12]
-    with pytest.raises(ValueError, match='positive, finite sum'):
+    with pytest.raises(ValueError, match='must be positive and finite'):
         shares_by_side(torch.zeros(8, 8), 4)

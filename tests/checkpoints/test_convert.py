@@ -90,15 +90,15 @@ def test_weights_alone_stay_weights_alone(tmp_path, capsys):
 
 
 WRONG = {
-    'no safetensors': ('a.pth', 'b.pth', 'one of both files must end with'),
-    'both safetensors': ('a.safetensors', 'b.safetensors', 'one of both files'),
+    'no safetensors': ('a.pth', 'b.pth', 'exactly one of the two files must end'),
+    'both safetensors': ('a.safetensors', 'b.safetensors', 'exactly one of the two'),
     'missing': ('none.pth', 'b.safetensors', r'no checkpoint at .*none\.pth'),
     'no folder': ('a.pth', 'none/b.safetensors', 'there is no folder for'),
     'cut off': ('cut.safetensors', 'b.pth', 'not a readable checkpoint'),
     'other metadata': ('odd.safetensors', 'b.pth', 'its metadata mmmambamixer.meta'),
     'no weights': ('empty.pth', 'b.safetensors', 'holds no weights'),
     'diverged': ('nan.pth', 'b.safetensors', '1 of its 1 tensors'),
-    'no tensors': ('extra.pth', 'b.safetensors', 'head.extra of its state_dict are no'),
+    'no tensors': ('extra.pth', 'b.safetensors', 'head.extra of its state_dict must be'),
     'a dtype': ('dtype.pth', 'b.safetensors', r'dtype\.pth cannot be converted: meta'),
 }
 

@@ -203,12 +203,12 @@ BAD = [
     (dict(split='tests'), "split must be 'train', 'val' or 'test', got 'tests'"),
     (dict(look_back=0), 'look_back must be an integer from 1, got 0'),
     (dict(horizon=1.5), 'horizon must be an integer from 1, got 1.5'),
-    (dict(horizon=25), r'the train part has 30 rows, and a look-back with .* takes 31'),
-    (dict(horizon=13, split='val'), r'val part has 12 rows, and a horizon takes 13'),
-    (dict(horizon=13, split='test'), r'test part has 12 rows, and a horizon takes 13'),
+    (dict(horizon=25), r'the train part has 30 rows, but a look-back with .* needs 31'),
+    (dict(horizon=13, split='val'), r'val part has 12 rows, but a horizon needs 13'),
+    (dict(horizon=13, split='test'), r'test part has 12 rows, but a horizon needs 13'),
     (
         dict(look_back=31, split='val'),
-        r'the val part has 30 rows before it, and a look-back takes 31',
+        r'the val part has 30 rows before it, but a look-back needs 31',
     ),
     (
         dict(borders=(30, 42, 99)),
@@ -218,9 +218,9 @@ BAD = [
     (dict(target='x'), "features='M' forecasts all variates, got the target 'x'"),
     (dict(features='S'), "features='S' needs a target, the name of a variate"),
     (dict(features='MS', target='w'), "has no variate 'w', only x, y, z"),
-    (dict(path='a.csv'), 'needs either path or table'),
-    (dict(table=None), 'needs either path or table'),
-    (dict(long=dict(id='name')), "names the columns of a table of layout='long'"),
+    (dict(path='a.csv'), 'needs one of path and table'),
+    (dict(table=None), 'needs one of path and table'),
+    (dict(long=dict(id='name')), "long is for layout='long', got layout="),
 ]
 
 

@@ -96,7 +96,7 @@ def test_columns_are_chosen_by_name(frame):
 
 
 def test_one_row_has_no_step(frame):
-    with pytest.raises(ValueError, match='the step of a table needs 2 rows, got 1'):
+    with pytest.raises(ValueError, match='the table must have at least 2 rows, got 1'):
         from_frame(frame[:1]).step  # noqa: B018
 
 

@@ -132,22 +132,22 @@ def test_a_config_builds_it(forecasts, monkeypatch):
     'levels', [(0.9, 0.1), (0.5, 0.5), (0, 0.5), (0.5, 1), (10, 90)]
 )
 def test_refused_levels(levels):
-    with pytest.raises(ValueError, match='quantiles ascend between 0 and 1, got'):
+    with pytest.raises(ValueError, match='quantiles must ascend between 0 and 1, got'):
         ForecastMetric(quantiles=levels)
 
 
 def test_refused_samples(forecasts):
     windows = samples(forecasts)
     with pytest.raises(
-        ValueError, match=r'has 2 quantiles \(0.1, 0.9\), the forecast 3'
+        ValueError, match=r'needs a forecast of 2 quantiles, \(0.1, 0.9\), got 3'
     ):
         evaluated(windows, quantiles=(0.1, 0.9))
     del forecasts['quantiles']
-    with pytest.raises(ValueError, match="has 'quantiles', got forecast, target, obs"):
+    with pytest.raises(ValueError, match="needs 'quantiles' in each sample, got"):
         evaluated(samples(forecasts), quantiles=LEVELS)
     short = forecasts | dict(target=forecasts['target'][:, :4])
     with pytest.raises(ValueError, match=r'got \(5, 3\) and \(4, 3\)'):
         evaluated(samples(short))
     forecasts['observed'][:] = False
-    with pytest.raises(ValueError, match='no target of these windows is observed'):
+    with pytest.raises(ValueError, match='all targets of these windows are missing'):
         evaluated(samples(forecasts))

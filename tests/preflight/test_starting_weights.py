@@ -216,5 +216,5 @@ def test_a_digest_in_the_name_must_be_that_of_the_file(tmp_path):
     path.write_bytes(b'weights')
     check_digest(path)
     path.write_bytes(b'others')
-    with pytest.raises(ValueError, match=f'its name promises .* begins with {digits}'):
+    with pytest.raises(ValueError, match=f'by its name .* begins with {digits}'):
         check_digest(path)

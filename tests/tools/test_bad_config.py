@@ -76,7 +76,7 @@ OPTIONS = [
     ('train_dataloade.batch_size=3', "no 'train_dataloade'; did you mean 'train_data"),
     ('train_dataloader.dataset.pipeline.9.type=Resize', 'Index 9 exceeds the length'),
     ('env_cfg.cudnn_benchmar=1', "no 'cudnn_benchmar'; did you mean 'cudnn_benchmark"),
-    ('load_except=head', 'load_except names parts that load_from leaves out'),
+    ('load_except=head', 'load_except names parts that are not loaded'),
 ]
 
 
@@ -274,7 +274,7 @@ def test_a_decoder_that_is_not_installed(backend, configs, call, monkeypatch):
 def test_a_gpu_that_is_not_there(configs, scenes, call):
     image = scenes / 'images/0.png'
     args = [configs['mmpretrain'], 'x.pth', image, '--out', 'o', '--device', 'cuda:1']
-    with pytest.raises(SystemExit, match='no GPU here, so there is no device cuda:1'):
+    with pytest.raises(SystemExit, match='there is no device cuda:1, torch sees no GPU'):
         call('predict.py', *args)
     with pytest.raises(SystemExit, match=r'mixed precision .* needs a GPU'):
         call('train.py', configs['mmpretrain'], '--amp')

@@ -146,7 +146,7 @@ def test_the_horizon_of_a_training_is_that_of_its_forecasts(
 def test_a_horizon_longer_than_the_test_part(folder, checkpoint, refused):
     args = [folder / 'config.py', checkpoint, '--work-dir', 'w', '--cfg-options']
     told = refused('test.py', *args, 'test_dataloader.dataset.borders=(0.7,0.01)')
-    assert 'test part has 3 rows, and a horizon takes 6' in told
+    assert 'test part has 3 rows, but a horizon needs 6' in told
 
 
 def test_test_refuses_another_order(folder, checkpoint, refused, tmp_path):

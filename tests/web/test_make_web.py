@@ -106,6 +106,6 @@ def test_a_folder_of_others_is_left_alone(make_web, tmp_path, monkeypatch):
     options = ['--digits', 'x.pth', '--scenes', 'x.pth', '--out', str(tmp_path)]
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, 'argv', ['make_web.py', *options])
-    with pytest.raises(SystemExit, match='is not a page of ours: name another --out'):
+    with pytest.raises(SystemExit, match='is no page of this tool: name another --out'):
         make_web.main()
     assert (tmp_path / 'mine.txt').is_file()

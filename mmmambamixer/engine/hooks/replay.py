@@ -119,7 +119,7 @@ class ReplayHook(Hook):
         elif left is None:
             raise ValueError(
                 f'the checkpoint was saved {where} over the data, and since then '
-                f'{told}: which samples are left is not defined; set it back, resume '
+                f'{told}, so it is unknown which samples are left; set it back, resume '
                 'from a checkpoint at the end of a pass, or start a new run from its '
                 'weights, by load_from without resume'
             )
@@ -134,8 +134,9 @@ class ReplayHook(Hook):
             if not 0 <= self.skipped <= length:
                 raise ValueError(
                     f'the checkpoint was saved after {loop._epoch} epochs and '
-                    f'{loop._iter} iterations, which is no place in epochs of {length}:'
-                    ' the data, the batch size or the number of processes has changed'
+                    f'{loop._iter} iterations, which does not fit epochs of '
+                    f'{length} iterations: the data, the batch size or the number of '
+                    'processes has changed'
                 )
         else:
             self.skipped = self.batches.passed(begun)

@@ -269,9 +269,8 @@ def check_flips(
         )
     if mirror and (quantiles or not sign_flip):
         raise ValueError(
-            'mirror averages point forecasts of a model that knows both: it needs '
-            f'sign_flip=True and no quantiles, got sign_flip={sign_flip}, '
-            f'quantiles={quantiles}'
+            'mirror=True needs sign_flip=True and no quantiles, got '
+            f'sign_flip={sign_flip}, quantiles={quantiles}'
         )
 
 

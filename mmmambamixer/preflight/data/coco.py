@@ -107,7 +107,8 @@ def check_annotations(content: Mapping, path: str) -> None:
         told = f'{path}: annotation {annotation["id"]}'
         if annotation['image_id'] not in images:
             raise ValueError(
-                f'{told} is of image {annotation["image_id"]!r}, which is not there'
+                f'{told} has the image_id {annotation["image_id"]!r}, expected one of '
+                'an image of the file'
             )
         if annotation['category_id'] not in categories:
             raise ValueError(

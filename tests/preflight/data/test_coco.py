@@ -47,7 +47,10 @@ WRONG = [
     (change('categories', 'id', 5), 'several categories have the id 5'),
     (change('categories', 'name'), r"categories\[0\] has no 'name'"),
     (change('annotations', 'id', 2), 'several annotations have the id 2'),
-    (change('annotations', 'image_id', 9), 'annotation 1 is of image 9, which is not'),
+    (
+        change('annotations', 'image_id', 9),
+        'annotation 1 has the image_id 9, expected one of',
+    ),
     (
         change('annotations', 'category_id', 4),
         r'category_id 4, expected one of \[3, 5\]',

@@ -187,15 +187,15 @@ class LinearPath(nn.Module):
         rows = np.asarray(rows)
         if rows.ndim != 2 or self.variates not in (None, rows.shape[1]):
             raise ValueError(
-                f'the {split} rows are (rows, {self.variates or "variates"}), '
+                f'the {split} rows must be (rows, {self.variates or "variates"}), '
                 f'got {rows.shape}'
             )
         count, variates = rows.shape
         needed = self.look_back + self.horizon
         if count < needed:
             raise ValueError(
-                f'a window takes {needed} rows (look-back {self.look_back} and horizon '
-                f'{self.horizon}), and the {split} split has {count}'
+                f'a window needs {needed} rows (look-back {self.look_back} and horizon '
+                f'{self.horizon}), but the {split} split has {count}'
             )
         used = used_windows(
             rows.shape, self.look_back, self.horizon, scored=scored, sound=sound

@@ -216,7 +216,7 @@ def fit_ridge(
     for trial in trials:
         if not len(trial.train) == len(trial.val) == len(train):
             raise ValueError(
-                'train, val and blocks have the same variates, got '
+                'train, val and blocks must have the same variates, got '
                 f'{len(trial.train)} and {len(trial.val)} beside {len(train)}'
             )
     sums = [(total(one.train, 'train'), total(one.val, 'val')) for one in trials]
@@ -256,7 +256,9 @@ def total(statistics: Sequence[RidgeStatistics], split: str) -> RidgeStatistics:
     for one in statistics[1:]:
         summed = summed + one
     if summed.windows == 0:
-        raise ValueError(f'the {split} split has no window that may be used')
+        raise ValueError(
+            f'no window of the {split} split can be used: its values are missing'
+        )
     return summed
 
 

@@ -79,7 +79,7 @@ def test_blocks_of_the_train_split_do_not_overlap_with_what_they_judge(monkeypat
     with pytest.raises(ValueError, match='blocks must be 0 or at least 2, got 1'):
         LinearPath(**SIZES, blocks=1)
     short = LinearPath(**SIZES, blocks=4)
-    with pytest.raises(ValueError, match='the train split has no window that may be'):
+    with pytest.raises(ValueError, match='no window of the train split can be used'):
         short.fit(rows[:12], rows[60:])
 
 
@@ -161,8 +161,8 @@ def test_refused_arguments(change, message):
 def test_refused_rows(rows):
     path = LinearPath(**SIZES, variates=M)
     with pytest.raises(
-        ValueError, match=r'the train rows are \(rows, 2\), got \(120, 1'
+        ValueError, match=r'the train rows must be \(rows, 2\), got \(120, 1'
     ):
         path.fit(rows[:, :1], rows)
-    with pytest.raises(ValueError, match=r'takes 11 rows .*, and the val split has 10'):
+    with pytest.raises(ValueError, match=r'needs 11 rows .*, but the val split has 10'):
         path.fit(rows, rows[:10])

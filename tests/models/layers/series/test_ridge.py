@@ -186,9 +186,7 @@ def test_centres():
 def test_refusals(series):
     parts = statistics(series)
     none = statistics(series, used=np.zeros((WINDOWS, VARIATES), bool))
-    with pytest.raises(
-        ValueError, match='the val split has no window that may be used'
-    ):
+    with pytest.raises(ValueError, match='no window of the val split can be used'):
         fit_ridge(parts, none, centre='mean')
     with pytest.raises(ValueError, match='same variates, got 3 and 2 beside 3'):
         fit_ridge(parts, parts[:2], centre='mean')
