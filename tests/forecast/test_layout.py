@@ -289,8 +289,8 @@ class Lazy:
         (wide().to_dict(), 'got builtins.dict'),
         (wide()['a'], r'got pandas\S*\.Series'),
         (Lazy(), r'Lazy: call its collect\(\)'),
-        (melted(wide()).set_index('unique_id'), r"'unique_id' .*call reset_index\(\)"),
-        (melted(wide()).set_index('ds'), r"'ds' .*call reset_index\(\)"),
+        (melted(wide()).set_index('unique_id'), r"'unique_id', .*call reset_index\(\)"),
+        (melted(wide()).set_index('ds'), r"'ds', .*call reset_index\(\)"),
         (melted(wide()).set_index(['unique_id', 'ds']), r'call reset_index\(\)'),
         (
             wide().rename(columns={'date': 'x'}).set_index(['x', 'a']),
