@@ -126,15 +126,12 @@ from mmengine.registry import HOOKS
 
 @HOOKS.register_module()
 class SaveEachRank(Hook):
-    def before_train(self, runner):
-        self.images = set()
-
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
-        self.images |= {s.img_path[-5:] for s in data_batch['data_samples']}
+        with open(f'images{get_rank()}.txt', 'a') as file:
+            file.writelines(s.img_path + '\\n' for s in data_batch['data_samples'])
 
     def after_train(self, runner):
-        state = runner.model.module.state_dict()
-        torch.save((sorted(self.images), state), f'rank{get_rank()}.pth')
+        torch.save(runner.model.module.state_dict(), f'rank{get_rank()}.pth')
 """
 
 
@@ -159,7 +156,6 @@ env_cfg = dict(dist_cfg=dict(backend='nccl'))
             PATH=path,
             PYTHONPATH=str(tmp_path),
             OMP_NUM_THREADS='1',
-            MAX_RESTARTS='0',  # a fault is seen, not mended
             PORT=str(20000 + os.getpid() % 20000),
         ),
         capture_output=True,
@@ -168,12 +164,14 @@ env_cfg = dict(dist_cfg=dict(backend='nccl'))
     )
     assert result.returncode == 0, result.stdout[-1000:] + result.stderr[-4000:]
     assert 'coco/segm_mAP' in result.stdout + result.stderr
-    (images, state), (others, other) = (
+    images, others = (
+        {Path(line).name for line in (tmp_path / f'images{i}.txt').read_text().split()}
+        for i in range(2)
+    )
+    assert len(images) == 2 and images | others == {f'{i}.png' for i in range(4)}
+    state, other = (
         torch.load(tmp_path / f'rank{i}.pth', weights_only=True) for i in range(2)
     )
-    assert len(images) == 2 and set(images) | set(others) == {
-        f'{i}.png' for i in range(4)
-    }
     assert all(torch.equal(state[key], other[key]) for key in state)
     checkpoint = torch.load(tmp_path / 'work_dirs/ranks/epoch_1.pth', weights_only=True)
     assert checkpoint['meta']['iter'] == 1
