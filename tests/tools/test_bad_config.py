@@ -274,7 +274,8 @@ def test_a_decoder_that_is_not_installed(backend, configs, call, monkeypatch):
 def test_a_gpu_that_is_not_there(configs, scenes, call):
     image = scenes / 'images/0.png'
     args = [configs['mmpretrain'], 'x.pth', image, '--out', 'o', '--device', 'cuda:1']
-    with pytest.raises(SystemExit, match='there is no device cuda:1, torch sees no GPU'):
+    told = 'there is no device cuda:1, torch sees no GPU'
+    with pytest.raises(SystemExit, match=told):
         call('predict.py', *args)
     with pytest.raises(SystemExit, match=r'mixed precision .* needs a GPU'):
         call('train.py', configs['mmpretrain'], '--amp')
