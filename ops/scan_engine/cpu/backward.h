@@ -4,105 +4,128 @@
 //
 // Included inside the namespace of one instruction set; see engine_impl.h.
 
-constexpr int kBackwardStates = 4;  // worked on at a time, in registers,
-constexpr int kBackwardVectors = LANE_BYTES == 64 ? 2 : 1;  // of so many vectors
-
+// A group of channels, so many vectors, goes through a tile together, and so many of its
+// states at a time: what they need stays in an L1 cache, even one that two threads share.
+constexpr int kBackwardVectors = 2, kBackwardStates = 2;
 template <class T>
+constexpr int64_t kGroup = kBackwardVectors * kLanes<T>;
+
+// What `Inputs` holds for a group, in this order. The kernel has more arrays than there
+// are registers for their addresses, so they lie at constant distances.
+enum GroupTile { kU, kDelta, kSlope, kDy, kDu, kDdelta, kDexponent, kGroupTiles };
+template <class T>
+constexpr int64_t kTile = Inputs<T, kGroup<T>>::kTile;
+template <class T>
+constexpr int64_t kDecays = kOddSteps * kBackwardStates * kGroup<T>;  // after the states
+
+// M vectors of one group. The first group sets dB and dC, the others add to them.
+template <class T, int M>
 struct BackwardTile {
-  const T *A, *u, *delta, *B, *C, *dy, *start;
-  T *g, *du_step, *dexponent;  // sum_n g B, (t, ld); sum_n g decay h_{t-1} A, (t, ld)
-  T* dA;                       // (n, ld), of this tile
-  T *dB, *dC;                  // (t, n, lanes): summed over vectors, then over lanes
-  T *h, *a;                    // (t + 1, n, m, lanes), (t, n, m, lanes)
-  int64_t steps, states, channels;
+  T* tiles;            // of GroupTile, (t, group); adds sum_n g B to kDu and
+                       // sum_n g decay h_{t-1} A to kDexponent
+  const T *B, *C;      // (t, n)
+  const T *A, *start;  // (n, ld), (n, group)
+  T *g, *dA;           // (n, ld); dA of this tile
+  T* sums;             // dB and dC, summed over vectors: (n, kOddSteps, 2, lanes)
+  T* h;                // (t + 1, n, m, lanes), then the decays (t, n, m, lanes)
+  int64_t steps, states;
+  bool add;
+  const Ahead& ahead;
+
+  static constexpr int64_t L = kLanes<T>;
+  using V = typename Simd<T>::V;
 
   template <int N>
   void operator()(int64_t first) const {
-    int64_t c = 0;
-    for (; c + kBackwardVectors * kLanes<T> <= channels;
-         c += kBackwardVectors * kLanes<T>)
-      run<N, kBackwardVectors>(first, c);
-    for (; c < channels; c += kLanes<T>) run<N, 1>(first, c);
+    const int lines = first / N * 2 % Ahead::kMost;
+    recompute<N>(first, ahead.lines[lines]);
+    reverse<N>(first, ahead.lines[lines + 1]);
   }
 
-  // N states of M vectors, from channel c.
-  template <int N, int M>
-  void run(int64_t first, int64_t c) const {
-    using V = typename Simd<T>::V;
-    constexpr int64_t L = kLanes<T>;
-    const auto at = [c](int64_t row, int m) { return row * kMaxBlock + c + m * L; };
-    const auto slot = [](int64_t t, int n, int m) { return ((t * N + n) * M + m) * L; };
-    V state[N][M], sum_dA[N][M], step[M], input[M];
+  // The states and decays of N states from `first` on.
+  template <int N>
+  void recompute(int64_t first, const Lines lines) const {
+    V state[N][M], step[M], input[M];
+    const T *Bt = B + first, *An = A + first * kMaxBlock, *x = tiles;
+    T* ht = h;
     for (int n = 0; n < N; ++n)
       for (int m = 0; m < M; ++m) {
-        state[n][m] = load<T>(start + at(first + n, m));
-        store<T>(h + slot(0, n, m), state[n][m]);
+        state[n][m] = load<T>(start + (first + n) * kGroup<T> + m * L);
+        store<T>(ht + (n * M + m) * L, state[n][m]);
       }
     for (int64_t t = 0; t < steps; ++t) {
-      const T* Bt = B + t * states + first;
+      prefetch(lines, t);
       for (int m = 0; m < M; ++m) {
-        step[m] = load<T>(delta + at(t, m));
-        input[m] = step[m] * load<T>(u + at(t, m));
+        step[m] = load<T>(x + kDelta * kTile<T> + m * L);
+        input[m] = step[m] * load<T>(x + kU * kTile<T> + m * L);
       }
       for (int n = 0; n < N; ++n)
         for (int m = 0; m < M; ++m) {
-          const V decayed = decay(step[m] * load<T>(A + at(first + n, m)));
+          const V decayed = decay(step[m] * load<T>(An + n * kMaxBlock + m * L));
           state[n][m] = decayed * state[n][m] + input[m] * Bt[n];
-          store<T>(a + slot(t, n, m), decayed);
-          store<T>(h + slot(t + 1, n, m), state[n][m]);
+          store<T>(ht + kDecays<T> + (n * M + m) * L, decayed);
+          store<T>(ht + ((N + n) * M + m) * L, state[n][m]);
         }
+      x += kGroup<T>, ht += N * M * L, Bt += states;
     }
+  }
+
+  // Their gradients, from the last step to the first.
+  template <int N>
+  void reverse(int64_t first, const Lines lines) const {
+    V state[N][M], sum_dA[N][M] = {}, step[M], input[M], dyt[M], with_B[M], with_A[M];
+    const T *Bt = B + steps * states + first, *Ct = C + steps * states + first;
+    const T *An = A + first * kMaxBlock, *ht = h + steps * N * M * L;
+    T *x = tiles + steps * kGroup<T>, *sum = sums + (first * kOddSteps + steps) * 2 * L;
+    T *gn = g + first * kMaxBlock, *dAn = dA + first * kMaxBlock;
     for (int n = 0; n < N; ++n)
-      for (int m = 0; m < M; ++m) {
-        state[n][m] = load<T>(g + at(first + n, m));
-        sum_dA[n][m] = V{};
-      }
+      for (int m = 0; m < M; ++m) state[n][m] = load<T>(gn + n * kMaxBlock + m * L);
     for (int64_t t = steps - 1; t >= 0; --t) {
-      const T *Bt = B + t * states + first, *Ct = C + t * states + first;
-      T *dBt = dB + (t * states + first) * L, *dCt = dC + (t * states + first) * L;
-      V dyt[M], with_B[M], with_A[M];
+      prefetch(lines, t);
+      x -= kGroup<T>, ht -= N * M * L, Bt -= states, Ct -= states, sum -= 2 * L;
       for (int m = 0; m < M; ++m) {
-        step[m] = load<T>(delta + at(t, m));
-        input[m] = step[m] * load<T>(u + at(t, m));
-        dyt[m] = load<T>(dy + at(t, m));
-        with_B[m] = first ? load<T>(du_step + at(t, m)) : V{};
-        with_A[m] = first ? load<T>(dexponent + at(t, m)) : V{};
+        step[m] = load<T>(x + kDelta * kTile<T> + m * L);
+        input[m] = step[m] * load<T>(x + kU * kTile<T> + m * L);
+        dyt[m] = load<T>(x + kDy * kTile<T> + m * L);
+        with_B[m] = load<T>(x + kDu * kTile<T> + m * L);
+        with_A[m] = load<T>(x + kDexponent * kTile<T> + m * L);
       }
       for (int n = 0; n < N; ++n) {
-        V sum_dB = c ? load<T>(dBt + n * L) : V{},
-          sum_dC = c ? load<T>(dCt + n * L) : V{};
+        T* sum_n = sum + n * kOddSteps * 2 * L;
+        V dB = add ? load<T>(sum_n) : V{}, dC = add ? load<T>(sum_n + L) : V{};
         for (int m = 0; m < M; ++m) {
           const V gradient = state[n][m] + dyt[m] * Ct[n];
-          sum_dC += dyt[m] * load<T>(h + slot(t + 1, n, m));
-          sum_dB += gradient * input[m];
+          dC += dyt[m] * load<T>(ht + ((N + n) * M + m) * L);
+          dB += gradient * input[m];
           with_B[m] += gradient * Bt[n];
-          state[n][m] = gradient * load<T>(a + slot(t, n, m));
-          const V q = state[n][m] * load<T>(h + slot(t, n, m));
-          with_A[m] += q * load<T>(A + at(first + n, m));
+          state[n][m] = gradient * load<T>(ht + kDecays<T> + (n * M + m) * L);
+          const V q = state[n][m] * load<T>(ht + (n * M + m) * L);
+          with_A[m] += q * load<T>(An + n * kMaxBlock + m * L);
           sum_dA[n][m] += q * step[m];
         }
-        store<T>(dBt + n * L, sum_dB);
-        store<T>(dCt + n * L, sum_dC);
+        store<T>(sum_n, dB);
+        store<T>(sum_n + L, dC);
       }
       for (int m = 0; m < M; ++m) {
-        store<T>(du_step + at(t, m), with_B[m]);
-        store<T>(dexponent + at(t, m), with_A[m]);
+        store<T>(x + kDu * kTile<T> + m * L, with_B[m]);
+        store<T>(x + kDexponent * kTile<T> + m * L, with_A[m]);
       }
     }
     for (int n = 0; n < N; ++n)
       for (int m = 0; m < M; ++m) {
-        store<T>(g + at(first + n, m), state[n][m]);
-        store<T>(dA + at(first + n, m), sum_dA[n][m]);
+        store<T>(gn + n * kMaxBlock + m * L, state[n][m]);
+        store<T>(dAn + n * kMaxBlock + m * L, sum_dA[n][m]);
       }
   }
 };
 
-// The gradients of `delta = weight dt` from that of delta, for R ranks.
+// The gradients of `delta = weight dt` from that of delta, for R ranks of one group.
 template <class T>
 struct RankTile {
-  const T *ddelta, *weight, *dt;  // (t, ld), (r, ld), (t, r)
-  T *dweight, *ddt;               // (r, ld), of this tile; (t, r, lanes), as dB
+  const T *ddelta, *weight, *dt;  // (t, group), (r, ld), (t, r)
+  T *dweight, *ddt;               // (r, ld), of this tile; (r, kOddSteps, lanes), as dB
   int64_t steps, rank, channels;
+  bool add;
 
   template <int R>
   void operator()(int64_t first) const {
@@ -111,20 +134,20 @@ struct RankTile {
     for (int64_t c = 0; c < channels; c += L) {
       V sum[R] = {};
       for (int64_t t = 0; t < steps; ++t) {
-        const V gradient = load<T>(ddelta + t * kMaxBlock + c);
+        const V gradient = load<T>(ddelta + t * kGroup<T> + c);
         for (int r = 0; r < R; ++r) sum[r] += gradient * dt[t * rank + first + r];
       }
       for (int r = 0; r < R; ++r) store<T>(dweight + (first + r) * kMaxBlock + c, sum[r]);
     }
-    for (int64_t t = 0; t < steps; ++t) {
-      V sum[R] = {};
-      for (int64_t c = 0; c < channels; c += L) {
-        const V gradient = load<T>(ddelta + t * kMaxBlock + c);
-        for (int r = 0; r < R; ++r)
-          sum[r] += gradient * load<T>(weight + (first + r) * kMaxBlock + c);
+    for (int64_t t = 0; t < steps; ++t)
+      for (int r = 0; r < R; ++r) {
+        T* sums = ddt + ((first + r) * kOddSteps + t) * L;
+        V sum = add ? load<T>(sums) : V{};
+        for (int64_t c = 0; c < channels; c += L)
+          sum += load<T>(ddelta + t * kGroup<T> + c) *
+                 load<T>(weight + (first + r) * kMaxBlock + c);
+        store<T>(sums, sum);
       }
-      for (int r = 0; r < R; ++r) store<T>(ddt + (t * rank + first + r) * L, sum[r]);
-    }
   }
 };
 
@@ -153,108 +176,165 @@ struct Sums {
   Buffer<double> total;
 };
 
-// rows[t * row + first + i] = sum of the lanes of x (t, i, lanes); t < steps, i < count.
-template <class T>
-void gather_rows(const T* x, int64_t steps, int64_t count, int64_t first, int64_t row,
-                 T* sums, T* rows) {
-  sum_lanes_of<T>(x, (steps * count + kLanes<T> - 1) / kLanes<T> * kLanes<T>, sums);
-  for (int64_t t = 0; t < steps; ++t)
-    for (int64_t i = 0; i < count; ++i) rows[t * row + first + i] = sums[t * count + i];
-}
-
 template <class T>
 struct BackwardMemory {
   explicit BackwardMemory(const Scan& s)
-      : sets(s), in(s), dy(kTileSteps * kMaxBlock), du(kTileSteps * kMaxBlock),
-        ddelta(kTileSteps * kMaxBlock), dexponent(kTileSteps * kMaxBlock),
-        start(s.states * kMaxBlock), g(s.states * kMaxBlock),
-        h((kTileSteps + 1) * kBackwardStates * kBackwardVectors * kLanes<T>),
-        a(kTileSteps * kBackwardStates * kBackwardVectors * kLanes<T>),
-        dB(kTileSteps * s.states * kLanes<T>), dC(kTileSteps * s.states * kLanes<T>),
-        ddt(kTileSteps * s.rank * kLanes<T>), sums(kTileSteps * s.row()),
-        rows(kTileSteps * s.row()), dA(s.states), dD(1), dbias(1), dweight(s.rank) {}
+      : sets(s), in(s, kGroupTiles), start(s.states * kGroup<T>), g(s.states * kMaxBlock),
+        h(2 * kDecays<T>), sums(padded<T>(s.states) * kOddSteps * 2 * kLanes<T>),
+        ddt(padded<T>(s.rank) * kOddSteps * kLanes<T>),
+        rows(kTileSteps * s.row() + kLanes<T>), dA(s.states), dD(1), dbias(1),
+        dweight(s.rank) {}
+
+  T* tile(GroupTile i) const { return in.memory + i * kTile<T>; }
 
   ParameterSets<T> sets;
-  Inputs<T> in;
-  Buffer<T> dy, du, ddelta, dexponent;  // (t, ld)
-  Buffer<T> start, g;                   // (n, ld)
-  Buffer<T> h, a, dB, dC, ddt;          // see BackwardTile; ddt (t, r, lanes), as dB
-  Buffer<T> sums, rows;
+  Inputs<T, kGroup<T>> in;
+  Buffer<T> start, g;   // (n, group), (n, ld)
+  Buffer<T> h, sums;    // see BackwardTile
+  Buffer<T> ddt, rows;  // (r, kOddSteps, lanes); (t, row), see Scan::drows
   Sums<T> dA, dD, dbias, dweight;
 };
 
+// The gradients of u and delta from what BackwardTile left, and those of D and the bias.
 template <class T>
-void backward_task(const Scan& s, const Task& task, BackwardMemory<T>& m) {
+void finish_group(const Task& part, int64_t c, int64_t steps, const Parameters<T>& p,
+                  BackwardMemory<T>& m) {
   using V = typename Simd<T>::V;
-  constexpr int64_t L = kLanes<T>;
+  T *du = m.tile(kDu), *ddelta = m.tile(kDdelta);
+  const T *dy = m.tile(kDy), *dexponent = m.tile(kDexponent);
+  for (int64_t i = 0; i < part.padded; i += kLanes<T>) {
+    const V skip = load<T>(p.D + i);
+    V sum_dD{}, sum_dbias{};
+    for (int64_t t = 0; t < steps; ++t) {
+      const int64_t at = t * kGroup<T> + i;
+      const V with_B = load<T>(du + at), ut = load<T>(m.in.u + at),
+              dyt = load<T>(dy + at);
+      const V draw = (with_B * ut + load<T>(dexponent + at) * (1 / kExponentScale<T>)) *
+                     load<T>(m.in.slope + at);
+      store<T>(du + at, with_B * load<T>(m.in.delta + at) + skip * dyt);
+      store<T>(ddelta + at, draw);
+      sum_dD += dyt * ut;
+      sum_dbias += draw;
+    }
+    store<T>(m.dD.tile + c + i, sum_dD);
+    store<T>(m.dbias.tile + c + i, sum_dbias);
+  }
+}
+
+// One tile of the group `part` of a task, from the task's channel `c` on; `all` are the
+// parameters of the task.
+template <class T>
+void backward_group(const Scan& s, const Task& part, int64_t c, int64_t k, int64_t index,
+                    const Visit& v, const Parameters<T>& all, const Ahead& ahead,
+                    BackwardMemory<T>& m) {
   const int64_t N = s.states;
-  Inputs<T>& in = m.in;
-  T *dy = m.dy, *du = m.du, *ddelta = m.ddelta, *dexponent = m.dexponent;
-  T *start = m.start, *g = m.g, *dB = m.dB, *dC = m.dC, *ddt = m.ddt, *rows = m.rows;
-  Sums<T>&dA = m.dA, &dD = m.dD, &dbias = m.dbias, &dweight = m.dweight;
+  const Parameters<T> p{all.A + c, all.D + c, all.bias + c, all.weight + c};
+  m.in.template read_channels<true>(s, part, k, v, p);
+  read_tile<T>(s.y, part.b, k, v, part.first, part.count, part.padded, m.tile(kDy),
+               kGroup<T>);
+  const T* kept = kept_state<T>(s, part, k, index);
+  for (int64_t n = 0; n < N; ++n) {
+    T* start = m.start + n * kGroup<T>;
+    read_row(kept + n * s.channels, part.count, start);
+    for (int64_t i = part.count; i < part.padded; ++i) start[i] = T(0);
+  }
+  std::memset(m.tile(kDu), 0, v.count * kGroup<T> * sizeof(T));
+  std::memset(m.tile(kDexponent), 0, v.count * kGroup<T> * sizeof(T));
+  const auto run = [&](auto vectors) {
+    const BackwardTile<T, decltype(vectors)::value> tile{
+        m.in.memory, m.in.B, m.in.C,  p.A, m.start, m.g + c, m.dA.tile + c,
+        m.sums,      m.h,    v.count, N,   c > 0,   ahead};
+    for_each_block<kBackwardStates>(N, tile);
+  };
+  if (part.padded == kGroup<T>)
+    run(std::integral_constant<int, kBackwardVectors>());
+  else
+    run(std::integral_constant<int, 1>());
+  finish_group<T>(part, c, v.count, p, m);
+  const RankTile<T> ranks{
+      m.tile(kDdelta), p.weight,    m.in.dt, m.dweight.tile + c, m.ddt, v.count,
+      s.rank,          part.padded, c > 0};
+  for_each_block<4>(s.rank, ranks);
+  write_tile<T>(s.du, part.b, k, v, part.first, part.count, m.tile(kDu), kGroup<T>,
+                s.share_du && k > 0);
+  if (s.rank == 0)
+    write_tile<T>(s.ddelta, part.b, k, v, part.first, part.count, m.tile(kDdelta),
+                  kGroup<T>, false);
+}
+
+// What the tile of a group will write and what the next, if there is one, will read.
+template <class T>
+Ahead ahead_of(const Scan& s, const Task& part, const Visit& v, const Task& next,
+               const Visit* next_v, int64_t k, int64_t next_index) {
+  Ahead ahead;
+  ahead.add(s.du, part.b, k, v, part.first, part.count);
+  if (s.rank == 0) ahead.add(s.ddelta, part.b, k, v, part.first, part.count);
+  if (!next_v) return ahead;
+  ahead.add(s.u, part.b, k, *next_v, next.first, next.count);
+  ahead.add(s.y, part.b, k, *next_v, next.first, next.count);
+  if (s.rank == 0) ahead.add(s.delta, part.b, k, *next_v, next.first, next.count);
+  ahead.add(kept_state<T>(s, next, k, next_index), next.count * sizeof(T),
+            s.channels * sizeof(T), kRows);
+  return ahead;
+}
+
+// The gradients of B, C and dt for one tile: the lanes of what all groups left, added.
+template <class T>
+void write_rows(const Scan& s, const Task& task, int64_t k, const Visit& v,
+                BackwardMemory<T>& m) {
+  typedef typename Simd<T>::V Loose __attribute__((aligned(sizeof(T))));
+  constexpr int64_t L = kLanes<T>;
   const int64_t row = s.row();
+  // in this order: a last vector may end in what is written next
+  const auto add_lanes = [](const T* x, int64_t stride, int64_t count, T* out) {
+    for (int64_t i = 0; i < count; i += L)
+      *(Loose*)(out + i) = sum_lanes<T>(x + i * stride, stride);
+  };
+  for (int64_t t = 0; t < v.count; ++t) {
+    T* out = m.rows + t * row;
+    add_lanes(m.sums + t * 2 * L, kOddSteps * 2 * L, s.states, out);
+    add_lanes(m.sums + (t * 2 + 1) * L, kOddSteps * 2 * L, s.states, out + s.states);
+    add_lanes(m.ddt + t * L, kOddSteps * L, s.rank, out + 2 * s.states);
+  }
   const View drows{s.drows,
                    sizeof(T) == 8 ? Kind::f64 : Kind::f32,
                    s.scans * s.steps * row,
                    s.steps * row,
                    row,
                    1};
+  write_tile<T>(drows, task.block * s.batch + task.b, k, v, 0, row, m.rows, row, false);
+}
 
+template <class T>
+void backward_task(const Scan& s, const Task& task, BackwardMemory<T>& m) {
+  const int64_t N = s.states;
+  Sums<T>&dA = m.dA, &dD = m.dD, &dbias = m.dbias, &dweight = m.dweight;
   m.sets.read(s, task);
-  std::memset(start, 0, N * kMaxBlock * sizeof(T));  // lanes that are no channel stay 0
   for (int64_t k = task.k_begin; k < task.k_end; ++k) {
     const Parameters<T> p = m.sets.of(s, k);
     dA.clear_total(), dD.clear_total(), dbias.clear_total(), dweight.clear_total();
-    std::memset(g, 0, N * kMaxBlock * sizeof(T));
+    std::memset(m.g, 0, N * kMaxBlock * sizeof(T));
     if (s.dlast_state) {
       const T* last = (const T*)s.dlast_state +
                       ((task.b * s.scans + k) * s.channels + task.first) * N;
       for (int64_t c = 0; c < task.count; ++c)
-        for (int64_t n = 0; n < N; ++n) g[n * kMaxBlock + c] = last[c * N + n];
+        for (int64_t n = 0; n < N; ++n) m.g[n * kMaxBlock + c] = last[c * N + n];
     }
     for (int64_t index = s.tiles() - 1; index >= 0; --index) {
       const Visit v = visit(s, k, index * kTileSteps);
-      in.template read<true>(s, task, k, v, p);
-      read_tile<T>(s.y, task.b, k, v, task.first, task.count, task.padded, dy, kMaxBlock);
-      const T* kept = kept_state<T>(s, task, k, index);
-      for (int64_t n = 0; n < N; ++n)
-        std::memcpy(start + n * kMaxBlock, kept + n * s.channels, task.count * sizeof(T));
-      BackwardTile<T> tile{p.A,   in.u, in.delta, in.B,      in.C,    dy,
-                           start, g,    du,       dexponent, dA.tile, dB,
-                           dC,    m.h,  m.a,      v.count,   N,       task.padded};
-      for_each_block<kBackwardStates>(N, tile);
-      for (int64_t c = 0; c < task.padded; c += L) {
-        const V skip = load<T>(p.D + c);
-        V sum_dD{}, sum_dbias{};
-        for (int64_t t = 0; t < v.count; ++t) {
-          const int64_t at = t * kMaxBlock + c;
-          const V with_B = load<T>(du + at), ut = load<T>(in.u + at),
-                  dyt = load<T>(dy + at);
-          const V draw = (with_B * ut + load<T>(dexponent + at) /
-                                            kExponentScale<T>)*load<T>(in.slope + at);
-          store<T>(du + at, with_B * load<T>(in.delta + at) + skip * dyt);
-          store<T>(ddelta + at, draw);
-          sum_dD += dyt * ut;
-          sum_dbias += draw;
-        }
-        store<T>(dD.tile + c, sum_dD);
-        store<T>(dbias.tile + c, sum_dbias);
+      const Visit next = visit(s, k, (index > 0 ? index - 1 : 0) * kTileSteps);
+      m.in.read_shared(s, task, k, v);
+      for (int64_t c = 0; c < task.count; c += kGroup<T>) {
+        const bool end = c + kGroup<T> >= task.count;
+        const Task part = part_of<T>(task, c, kGroup<T>);
+        const Task after = part_of<T>(task, end ? 0 : c + kGroup<T>, kGroup<T>);
+        const Visit* then = !end ? &v : index > 0 ? &next : nullptr;
+        backward_group<T>(s, part, c, k, index, v, p,
+                          ahead_of<T>(s, part, v, after, then, k, index - end), m);
       }
-      const RankTile<T> ranks{ddelta, p.weight, in.dt,  dweight.tile,
-                              ddt,    v.count,  s.rank, task.padded};
-      for_each_block<4>(s.rank, ranks);
+      write_rows<T>(s, task, k, v, m);
       dA.add_tile(task.padded), dD.add_tile(task.padded);
       dbias.add_tile(task.padded), dweight.add_tile(task.padded);
-
-      gather_rows<T>(dB, v.count, N, 0, row, m.sums, rows);
-      gather_rows<T>(dC, v.count, N, N, row, m.sums, rows);
-      gather_rows<T>(ddt, v.count, s.rank, 2 * N, row, m.sums, rows);
-      write_tile<T>(drows, task.block * s.batch + task.b, k, v, 0, row, rows, row, false);
-      write_tile<T>(s.du, task.b, k, v, task.first, task.count, du, kMaxBlock,
-                    s.share_du && k > 0);
-      if (s.rank == 0)
-        write_tile<T>(s.ddelta, task.b, k, v, task.first, task.count, ddelta, kMaxBlock,
-                      false);
     }
     dA.write(s, task, k, s.dA), dD.write(s, task, k, s.dD);
     dbias.write(s, task, k, s.dbias), dweight.write(s, task, k, s.dweight);

@@ -9,6 +9,7 @@
 namespace mmmambamixer {
 namespace ISA {
 constexpr int64_t kMaxBlock = 64;
+constexpr int64_t kOddSteps = kTileSteps + 1;  // so that tiles do not share cache sets
 
 #include "simd.h"
 #include "tile.h"
@@ -37,6 +38,11 @@ struct Task {
 };
 
 template <class T>
+int64_t padded(int64_t count) {  // to whole vectors
+  return (count + kLanes<T> - 1) / kLanes<T> * kLanes<T>;
+}
+
+template <class T>
 Task task_at(const Scan& s, int64_t index) {
   Task t;
   t.block = index % s.blocks();
@@ -46,8 +52,18 @@ Task task_at(const Scan& s, int64_t index) {
   t.k_end = s.scan_tasks() == 1 ? s.scans : scan + 1;
   t.first = t.block * s.block();
   t.count = s.channels - t.first < s.block() ? s.channels - t.first : s.block();
-  t.padded = (t.count + kLanes<T> - 1) / kLanes<T> * kLanes<T>;
+  t.padded = padded<T>(t.count);
   return t;
+}
+
+// Of a task at most `most` channels, from its channel `c` on.
+template <class T>
+Task part_of(const Task& task, int64_t c, int64_t most) {
+  Task part = task;
+  part.first += c;
+  part.count = task.count - c < most ? task.count - c : most;
+  part.padded = padded<T>(part.count);
+  return part;
 }
 
 // The parameters of one scan for one block of channels, inside those of `ParameterSets`.
@@ -94,36 +110,41 @@ struct ParameterSets {
   Buffer<T> data_;
 };
 
-// One tile of the inputs: u, the step sizes and, backward, their derivative by what went
-// into the softplus, all (t, ld); B and C, (t, n); dt, (t, r).
-template <class T>
+// One tile of the inputs: what all channels share, B and C (t, n) and dt (t, r); and, for
+// up to Width channels, u, the step sizes and, backward, their derivative by what went
+// into the softplus, all (t, Width). These and what else has this form lie kTile apart.
+template <class T, int64_t Width>
 struct Inputs {
-  explicit Inputs(const Scan& s)
-      : u(kTileSteps * kMaxBlock), delta(kTileSteps * kMaxBlock),
-        slope(kTileSteps * kMaxBlock), B(kTileSteps * s.states), C(kTileSteps * s.states),
-        dt(kTileSteps * s.rank) {}
+  static constexpr int64_t kTile = kOddSteps * Width;
 
-  template <bool Backward>
-  void read(const Scan& s, const Task& task, int64_t k, const Visit& v,
-            const Parameters<T>& p) {
-    read_tile<T>(s.u, task.b, k, v, task.first, task.count, task.padded, u, kMaxBlock);
+  explicit Inputs(const Scan& s, int64_t tiles = 3)
+      : memory(tiles * kTile), u(memory), delta(u + kTile), slope(delta + kTile),
+        B(kTileSteps * s.states), C(kTileSteps * s.states), dt(kTileSteps * s.rank) {}
+
+  void read_shared(const Scan& s, const Task& task, int64_t k, const Visit& v) {
     read_tile<T>(s.B, task.b, k, v, 0, s.states, s.states, B, s.states);
     read_tile<T>(s.C, task.b, k, v, 0, s.states, s.states, C, s.states);
-    if (s.rank > 0)
-      read_tile<T>(s.delta, task.b, k, v, 0, s.rank, s.rank, dt, s.rank);
-    else
-      read_tile<T>(s.delta, task.b, k, v, task.first, task.count, task.padded, delta,
-                   kMaxBlock);
+    if (s.rank > 0) read_tile<T>(s.delta, task.b, k, v, 0, s.rank, s.rank, dt, s.rank);
+  }
+
+  // after the above; `p` starts at the first channel of the task
+  template <bool Backward>
+  void read_channels(const Scan& s, const Task& task, int64_t k, const Visit& v,
+                     const Parameters<T>& p) {
     using V = typename Simd<T>::V;
+    read_tile<T>(s.u, task.b, k, v, task.first, task.count, task.padded, u, Width);
+    if (s.rank == 0)
+      read_tile<T>(s.delta, task.b, k, v, task.first, task.count, task.padded, delta,
+                   Width);
     for (int64_t c = 0; c < task.padded; c += kLanes<T>) {
       if (s.rank > 0)
         for (int64_t t = 0; t < v.count; t += 4) expand_rank(*this, s, p, t, c);
       const V bias = load<T>(p.bias + c);
       for (int64_t t = 0; t < v.count; ++t) {
-        V step = bias + load<T>(delta + t * kMaxBlock + c), slope_here = V{} + T(1);
+        V step = bias + load<T>(delta + t * Width + c), slope_here = V{} + T(1);
         if (s.softplus) step = softplus(step, Backward ? &slope_here : nullptr);
-        store<T>(delta + t * kMaxBlock + c, step);
-        if (Backward) store<T>(slope + t * kMaxBlock + c, slope_here);
+        store<T>(delta + t * Width + c, step);
+        if (Backward) store<T>(slope + t * Width + c, slope_here);
       }
     }
   }
@@ -137,10 +158,12 @@ struct Inputs {
       const V weight = load<T>(p.weight + r * kMaxBlock + c);
       for (int64_t i = 0; i < 4; ++i) sum[i] += weight * in.dt[(t + i) * s.rank + r];
     }
-    for (int64_t i = 0; i < 4; ++i) store<T>(in.delta + (t + i) * kMaxBlock + c, sum[i]);
+    for (int64_t i = 0; i < 4; ++i) store<T>(in.delta + (t + i) * Width + c, sum[i]);
   }
 
-  Buffer<T> u, delta, slope, B, C, dt;
+  Buffer<T> memory;
+  T *const u, *const delta, *const slope;
+  Buffer<T> B, C, dt;
 };
 
 // Cut 0..count into blocks of at most Most and call `run.template operator()<N>(first)`.

@@ -7,13 +7,16 @@ struct ForwardTile {
   const T *A, *u, *delta, *B, *C;  // A, u, delta, y, h start at the first of the channels
   T *y, *h;
   int64_t steps, states;
+  const Ahead& ahead;  // at most three lines
 
   template <int N>
   void operator()(int64_t first) const {
     using V = typename Simd<T>::V;
     V state[N];
     for (int n = 0; n < N; ++n) state[n] = load<T>(h + (first + n) * kMaxBlock);
+    const Lines line = ahead.lines[0], second = ahead.lines[1], third = ahead.lines[2];
     for (int64_t t = 0; t < steps; ++t) {
+      prefetch(line, t), prefetch(second, t), prefetch(third, t);
       const V step = load<T>(delta + t * kMaxBlock);
       const V input = step * load<T>(u + t * kMaxBlock);
       const T *Bt = B + t * states + first, *Ct = C + t * states + first;
@@ -43,14 +46,25 @@ struct ForwardMemory {
       : sets(s), in(s), h(s.states * kMaxBlock), y(kTileSteps * kMaxBlock) {}
 
   ParameterSets<T> sets;
-  Inputs<T> in;
+  Inputs<T, kMaxBlock> in;
   Buffer<T> h, y;  // (n, ld), (t, ld)
 };
+
+// What one vector of channels will write of this tile and read of the next.
+template <class T>
+Ahead ahead_of(const Scan& s, const Task& part, const Visit& v, const Visit& next,
+               int64_t k) {
+  Ahead ahead;
+  ahead.add(s.y, part.b, k, v, part.first, part.count);
+  ahead.add(s.u, part.b, k, next, part.first, part.count);
+  if (s.rank == 0) ahead.add(s.delta, part.b, k, next, part.first, part.count);
+  return ahead;
+}
 
 template <class T>
 void forward_task(const Scan& s, const Task& task, ForwardMemory<T>& m) {
   using V = typename Simd<T>::V;
-  Inputs<T>& in = m.in;
+  Inputs<T, kMaxBlock>& in = m.in;
   T *h = m.h, *y = m.y;
   m.sets.read(s, task);
   for (int64_t k = task.k_begin; k < task.k_end; ++k) {
@@ -58,14 +72,18 @@ void forward_task(const Scan& s, const Task& task, ForwardMemory<T>& m) {
     std::memset(h, 0, s.states * kMaxBlock * sizeof(T));
     for (int64_t first = 0; first < s.steps; first += kTileSteps) {
       const Visit v = visit(s, k, first);
+      const bool more = first + kTileSteps < s.steps;
+      const Visit next = more ? visit(s, k, first + kTileSteps) : v;
       if (s.keep) keep_state<T>(s, task, k, first / kTileSteps, h);
-      in.template read<false>(s, task, k, v, p);
+      in.read_shared(s, task, k, v);
+      in.template read_channels<false>(s, task, k, v, p);
       for (int64_t c = 0; c < task.padded; c += kLanes<T>) {
+        const Ahead ahead = ahead_of<T>(s, part_of<T>(task, c, kLanes<T>), v, next, k);
         const V skip = load<T>(p.D + c);
         for (int64_t t = 0; t < v.count; ++t)
           store<T>(y + t * kMaxBlock + c, skip * load<T>(in.u + t * kMaxBlock + c));
-        ForwardTile<T> tile{p.A + c, in.u + c, in.delta + c, in.B,    in.C,
-                            y + c,   h + c,    v.count,      s.states};
+        ForwardTile<T> tile{p.A + c, in.u + c, in.delta + c, in.B,     in.C,
+                            y + c,   h + c,    v.count,      s.states, ahead};
         for_each_block<16>(s.states, tile);
       }
       write_tile<T>(s.y, task.b, k, v, task.first, task.count, y, kMaxBlock,

@@ -117,8 +117,9 @@ INLINE Doubles softplus(Doubles x, Doubles* sigmoid) {
   return y;
 }
 
-// ---- Sums over the lanes of as many vectors as there are lanes, by a butterfly: vector
-// r of `rows` ends in lane r. The order of the additions is fixed.
+// ---- Sums over the lanes of as many vectors as there are lanes, `stride` elements
+// apart, by a butterfly: vector r of `rows` ends in lane r. The order of the additions is
+// fixed.
 
 typedef int64_t Longs __attribute__((vector_size(LANE_BYTES)));
 
@@ -143,17 +144,10 @@ INLINE Doubles fold(Doubles a, Doubles b) {
 }
 
 template <class T, int64_t G = 1>
-INLINE typename Simd<T>::V sum_lanes(const T* rows, int64_t first = 0) {
+INLINE typename Simd<T>::V sum_lanes(const T* rows, int64_t stride) {
   if constexpr (G == kLanes<T>)
-    return load<T>(rows + first * kLanes<T>);
+    return load<T>(rows);
   else
-    return fold<G>(sum_lanes<T, 2 * G>(rows, first),
-                   sum_lanes<T, 2 * G>(rows, first + G));
-}
-
-// out[i] = sum of the lanes of vector i, for `count` vectors, a multiple of kLanes.
-template <class T>
-INLINE void sum_lanes_of(const T* rows, int64_t count, T* out) {
-  for (int64_t i = 0; i < count; i += kLanes<T>)
-    store<T>(out + i, sum_lanes<T>(rows + i * kLanes<T>));
+    return fold<G>(sum_lanes<T, 2 * G>(rows, stride),
+                   sum_lanes<T, 2 * G>(rows + G * stride, stride));
 }

@@ -68,7 +68,7 @@ struct Visit {
 };
 
 INLINE Visit visit(const Scan& s, int64_t k, int64_t first) {
-  Visit v;
+  Visit v{};  // an order past the count is 0: who reads ahead may take it
   v.count = s.steps - first < kTileSteps ? s.steps - first : kTileSteps;
   const int64_t route = s.routes ? s.routes[k] : 0;
   const bool columns = route & 1, backward = route & 2;
@@ -210,3 +210,46 @@ void write_tile(const View& view, int64_t b, int64_t k, const Visit& v, int64_t 
       break;
   }
 }
+
+// One cache line of each row of a tile; rows lie too far apart for a processor to expect.
+struct Lines {
+  const char* data;
+  int64_t apart;
+  const int64_t* order;
+};
+
+INLINE void prefetch(const Lines& x, int64_t row) {
+  __builtin_prefetch(x.data + x.order[row] * x.apart, 0, 2);
+}
+
+constexpr int64_t kRows[kTileSteps] = {0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10,
+                                       11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21,
+                                       22, 23, 24, 25, 26, 27, 28, 29, 30, 31};
+
+// What a kernel asks the caches for while it computes: what is read and written next.
+struct Ahead {
+  static constexpr int kMost = 16;
+  static constexpr int64_t kLineBytes = 64;
+
+  int count = 0;
+  Lines lines[kMost];
+
+  Ahead() {
+    for (Lines& x : lines) x = {(const char*)this, 0, kRows};
+  }
+  void add(const void* data, int64_t bytes, int64_t apart, const int64_t* order) {
+    for (int64_t i = 0; i < bytes && count < kMost; i += kLineBytes)
+      lines[count++] = {(const char*)data + i, apart, order};
+  }
+  // A tile, as in read_tile; its rows are the channels where their steps are neighbours.
+  void add(const View& view, int64_t b, int64_t k, const Visit& v, int64_t first,
+           int64_t width) {
+    const int64_t bytes = view.kind == Kind::f64 ? 8 : view.kind == Kind::f32 ? 4 : 2;
+    const char* data = (const char*)view.data +
+                       (b * view.batch + k * view.scan + first * view.row) * bytes;
+    if (view.row == 1)
+      add(data, width * bytes, view.step * bytes, v.position);
+    else if (view.step == 1 && v.consecutive)
+      add(data + v.position[0] * bytes, v.count * bytes, view.row * bytes, kRows);
+  }
+};
