@@ -222,7 +222,13 @@ def test_mmseg_reads_the_label_maps(data):
         ),
         (0.2, (4, 4), (2, 4), 40, 'scenes must be at least 48 pixels wide, got 40'),
         (0.001, (4, 4), (2, 4), 64, 'at least .* digits .* 0.001 leaves 0 for test'),
-        (0.2, (4, 4), (0, 4), 64, r'the fewest \(at least 1\) and the most .* got \(0, 4\)'),
+        (
+            0.2,
+            (4, 4),
+            (0, 4),
+            64,
+            r'the fewest \(at least 1\) and the most .* got \(0, 4\)',
+        ),
         (0.2, (4, 4), (5, 4), 64, r'at least 1\) and the most .* got \(5, 4\)'),
     ],
 )

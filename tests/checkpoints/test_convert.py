@@ -98,7 +98,11 @@ WRONG = {
     'other metadata': ('odd.safetensors', 'b.pth', 'its metadata mmmambamixer.meta'),
     'no weights': ('empty.pth', 'b.safetensors', 'holds no weights'),
     'diverged': ('nan.pth', 'b.safetensors', '1 of its 1 tensors'),
-    'no tensors': ('extra.pth', 'b.safetensors', 'head.extra of its state_dict must be'),
+    'no tensors': (
+        'extra.pth',
+        'b.safetensors',
+        'head.extra of its state_dict must be',
+    ),
     'a dtype': ('dtype.pth', 'b.safetensors', r'dtype\.pth cannot be converted: meta'),
 }
 

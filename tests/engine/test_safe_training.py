@@ -88,7 +88,7 @@ def test_a_stock_checkpoint_has_no_digest(tmp_path, checkpoint):
     assert is_complete(path) is None
     before = path.read_bytes()
     for content in (b'no archive', b'', checkpoint.read_bytes()):
-        with pytest.raises(ValueError, match=r'only what torch\.save writes'):
+        with pytest.raises(ValueError, match=r'files of torch\.save only'):
             write_sealed(path, lambda file, content=content: file.write(content))
     assert path.read_bytes() == before
 
