@@ -57,20 +57,38 @@ def computed_in_32_bits(launch: Launch, code: str, wide: set[str]) -> str:
     not fit. It must be widened first, or be a factor of a product of 64 bits.
     """
     head, body = re.search(r'tt\.func public @(.*)\n((?:.*\n)*)', code).groups()
-    names = re.findall(r'(%\w+): (!tt\.ptr<\w+>|i\d+)', head)
+    names = re.findall(r'(%[\w.]+): (!tt\.ptr<\w+>|i\d+)', head)
     places = [p for p, kind in passed(launch) if kind is not None and kind != 1]
-    widened = 'arith.extsi', 'tt.elementwise_inline_asm "mul.wide.s32'
     for (name, kind), place in zip(names, places, strict=True):
-        while alike(place) in wide and kind == 'i32' and name:
-            lines = re.findall(rf'.* = .*{name}\b.*', body)
-            name = None
-            for line in lines:
-                result, _, operation = line.strip().partition(' = ')
-                if operation.startswith('tt.splat'):
-                    name = result
-                elif not operation.startswith(widened):
-                    return line.strip()
+        if alike(place) in wide and kind == 'i32':
+            line = narrow_use(name, body.split('\n'))
+            if line:
+                return line
     return ''
+
+
+def narrow_use(name: str, lines: list[str]) -> str:
+    """Return the first line that computes with an integer as it came, or nothing."""
+    widened = 'arith.extsi', 'tt.elementwise_inline_asm "mul.wide.s32'
+    for i, line in enumerate(lines):
+        result, _, operation = line.strip().partition(' = ')
+        found = ''
+        if not re.search(rf'{re.escape(name)}(?![\w.])', operation):
+            continue
+        if operation.startswith('tt.splat'):
+            found = narrow_use(result, _scope(lines[i:]))
+        elif not operation.startswith(widened):
+            found = line.strip()
+        if found:
+            return found
+    return ''
+
+
+def _scope(lines: list[str]) -> list[str]:
+    """Return what follows the first line where its result has its name."""
+    depth = len(lines[0]) - len(lines[0].lstrip())
+    inside = itertools.takewhile(lambda x: not x[:depth].strip(), lines)
+    return list(inside)[1:]
 
 
 def passed(launch: Launch) -> Iterator[tuple[str, object]]:
@@ -226,8 +244,18 @@ def test_an_integer_that_triton_narrows_is_found():
                 _shifts_kernel[(1,)](x, step, routes, WIDE=widened)
     assert beyond_32_bits(launches) == {'.1', '.2'}
     both, step, routes = failures(launches, {'.1', '.2'})
-    assert 'muli' in both and 'muli' in step and 'arith.shrsi %routes' in routes
+    assert 'muli' in both and 'muli' in step and 'arith.shrsi' in routes
     assert not failures(launches)
+
+
+def test_an_integer_is_followed_while_its_name_lasts():
+    inner = ['    %o = tt.splat %n : i32', '    %p = arith.addi %o, %o : tensor<i32>']
+    widened = ['    %o = arith.extsi %n : i32 to i64', *inner[1:]]
+    loop, end = ['  scf.for %i = %a to %b {'], ['  }']
+    assert narrow_use('%n', [*loop, *widened, *end, *loop, *inner, *end]) == (
+        inner[1].strip()
+    )
+    assert not narrow_use('%n', [*loop, inner[0], *end, *loop, *widened, *end])
 
 
 def test_the_choice_has_every_fact_pair_and_detail():
