@@ -56,6 +56,8 @@ def export(config: Config, checkpoint: str, out: Path, options: Options) -> list
         raise ValueError(f'the file to write must end in .onnx, got {out}')
     if not out.parent.is_dir():
         raise FileNotFoundError(f'there is no folder {out.parent} for {out.name}')
+    if out.is_dir():
+        raise IsADirectoryError(f'expected a file to write, got the folder {out}')
     network = load_network(
         config, checkpoint, prepared=options.prepared, selection=options.selection
     )

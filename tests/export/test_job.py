@@ -158,11 +158,13 @@ def test_a_file_that_differs_is_not_left(classifier, exported, tmp_path, monkeyp
         ('x.onnx', Options(opset=999), 'got 999'),
         ('x.pt', Options(), 'must end in .onnx, got .*x.pt'),
         ('none/x.onnx', Options(), 'there is no folder .*none for x.onnx'),
+        ('folder.onnx', Options(), 'expected a file to write, got the folder'),
     ],
 )
 def test_options_that_do_not_fit_are_told_at_once(tmp_path, name, options, told):
     pytest.importorskip('onnxscript')
     pytest.importorskip('onnxruntime')
+    (tmp_path / 'folder.onnx').mkdir()
     with pytest.raises((ValueError, OSError), match=told):
         export(Config(), 'none.pth', tmp_path / name, options)
 
