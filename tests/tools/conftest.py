@@ -246,7 +246,8 @@ def trained(configs, run) -> dict[str, Path]:
         config = configs[framework]
         work_dir = config.parent / f'{framework}_run'
         tool = ROOT / 'tools/train.py'
-        run(tool, config, '--work-dir', work_dir, cwd=config.parent)
+        seed = ('--cfg-options', 'randomness.seed=0')
+        run(tool, config, '--work-dir', work_dir, *seed, cwd=config.parent)
         paths[framework] = work_dir / 'epoch_1.pth'
     return paths
 
