@@ -248,7 +248,7 @@ def test_covariates_of_the_horizon_come_from_a_file(folder, run, call, refused):
     assert not np.allclose(found['a'], moved['a'])
     told = refused('predict.py', *args, 'short', '--future', folder / 'short.csv')
     assert '1 of 6 dates are missing' in told
-    assert '--future FILE gives them' in refused('predict.py', *args, 'none')
+    assert 'by --future FILE' in refused('predict.py', *args, 'none')
 
 
 def without_value(frame: pd.DataFrame) -> pd.DataFrame:
