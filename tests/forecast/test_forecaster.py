@@ -329,7 +329,10 @@ def test_a_backtest_does_not_see_what_it_forecasts():
             'the dates are not in order',
         ),
         (lambda f: SeriesForecaster(**SMALL).backtest(f, windows=0), 'windows must be'),
-        (lambda f: SeriesForecaster(**SMALL).backtest(f, windows=99), 'windows=99 with horizon=6'),
+        (
+            lambda f: SeriesForecaster(**SMALL).backtest(f, windows=99),
+            'windows=99 with horizon=6',
+        ),
     ],
 )
 def test_errors_are_one_sentence(call, told):

@@ -138,5 +138,7 @@ def test_a_model_without_a_path_is_refused(config):
     config |= dict(model=dict(type='RepeatLast', **SIZES), custom_hooks=[])
     config |= dict(train_dataloader=None, train_cfg=None, optim_wrapper=None)
     runner = SafeRunner.from_cfg(Config(config))
-    with pytest.raises(ValueError, match='needs a model with linear_path, got a RepeatLast'):
+    with pytest.raises(
+        ValueError, match='needs a model with linear_path, got a RepeatLast'
+    ):
         FitLinearPathHook().before_train(runner)
