@@ -16,7 +16,7 @@ struct Shape {
         blocks((d + kBlock - 1) / kBlock) {}
 };
 
-// The step that tap `tap` of a filter reads for step i; outside of [0, l) is nothing.
+// The step that tap `tap` of a filter reads for step i; there is none outside of [0, l).
 int64_t source(int64_t i, int64_t tap, int64_t taps, int64_t route) {
   const int64_t back = taps - 1 - tap;
   return route >= 2 ? i + back : i - back;
