@@ -224,17 +224,17 @@ def train_and_test(
         call('train.py', config, folder, ['--work-dir', folder, *given])
         (folder / 'finished').touch()
     found = {}
-    for best, _ in training.scores.values():
-        if best not in found:
-            (checkpoint,) = folder.glob(f'{best}_epoch_*.pth')
-            out = folder / f'{best}.json'
+    for model, (best, prefix) in training.scores.items():
+        (checkpoint,) = folder.glob(f'{best}_epoch_*.pth')
+        epoch = checkpoint.stem.rpartition('_')[2]  # of two names it is often one
+        if epoch not in found:
+            out = folder / f'epoch_{epoch}.json'
             arguments = [checkpoint, '--work-dir', folder / 'test', '--out', out]
             call(
                 'test.py', config, folder, [*arguments, '--out-item', 'metrics', *given]
             )
-            found[best] = json.loads(out.read_text())
-    for model, (best, prefix) in training.scores.items():
-        add(results, cell, model, seed, found[best], prefix)
+            found[epoch] = json.loads(out.read_text())
+        add(results, cell, model, seed, found[epoch], prefix)
 
 
 def call(tool: str, config: Path, folder: Path, arguments: list) -> None:

@@ -5,4 +5,3 @@ _base_ = '../_base_/tsm2/tsm2.py'
 variates = 321
 path = '{{$MMMAMBAMIXER_DATA:data}}/timeseries/electricity.csv'
 borders = (0.7, 0.2)
-long_horizon = False  # one recipe for all horizons

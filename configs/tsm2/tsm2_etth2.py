@@ -1,4 +1,4 @@
-"""TSM2 on ETTh2: another transformer, the recipe of ETTh1."""
+"""TSM2 on ETTh2: another transformer."""
 
 _base_ = './tsm2_etth1.py'
 

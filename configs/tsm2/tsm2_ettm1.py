@@ -5,8 +5,3 @@ _base_ = '../_base_/tsm2/tsm2.py'
 variates = 7
 path = '{{$MMMAMBAMIXER_DATA:data}}/timeseries/ETTm1.csv'
 borders = (34560, 46080, 57600)
-model = dict(
-    dropout='${0.3 if long_horizon else 0.2}',
-    sign_flip='${long_horizon}',
-    linear_path=dict(blocks='${4 if long_horizon else None}'),
-)

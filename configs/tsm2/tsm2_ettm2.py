@@ -1,4 +1,4 @@
-"""TSM2 on ETTm2: another transformer, the recipe of ETTm1."""
+"""TSM2 on ETTm2: another transformer."""
 
 _base_ = './tsm2_ettm1.py'
 

@@ -9,15 +9,16 @@ _base_ = '../_base_/tsm2/tsm2.py'
 variates = 8
 path = '{{$MMMAMBAMIXER_DATA:data}}/timeseries/exchange_rate.csv'
 borders = (0.7, 0.2)
-long_horizon = False  # one recipe for all horizons
 model = dict(
-    dropout=0.5,
     centre='last',
     linear_path=dict(maps='shared', centre='last'),
 )
-train_dataloader = dict(sampler=dict(max_windows=4000))
 val_evaluator = [
     dict(type='ForecastMetric'),
-    dict(type='BlendMetric', prior=0.0, min_evidence=1.0),
+    dict(type='BlendMetric', min_evidence=1.0),
 ]
-custom_hooks = [dict(type='FitBlendHook'), {{_base_.early_stopping}}]
+custom_hooks = [
+    {{_base_.average}},
+    dict(type='FitBlendHook'),
+    {{_base_.early_stopping}},
+]

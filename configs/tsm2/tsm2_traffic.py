@@ -5,4 +5,3 @@ _base_ = '../_base_/tsm2/tsm2.py'
 variates = 862
 path = '{{$MMMAMBAMIXER_DATA:data}}/timeseries/traffic.csv'
 borders = (0.7, 0.2)
-long_horizon = False  # one recipe for all horizons

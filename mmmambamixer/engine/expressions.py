@@ -5,7 +5,7 @@ option that comes later. An entry `'${...}'` is an expression of the names at th
 the config, computed when all is merged:
 
     horizon = 96
-    model = dict(horizon='${horizon}', mirror='${True if horizon >= 336 else None}')
+    model = dict(horizon='${horizon}', dropout='${0.5 if horizon >= 336 else None}')
 """
 
 import ast

@@ -14,23 +14,25 @@ class BlendMetric(BaseMetric):
     """Weight of `line + weight (mixers - line)`, from 0 to 1, for a small error.
 
     One number, in closed form from sums over all windows in float64, so it depends on
-    no batch size. Validation is one sample of the future, and equal weights are hard to
-    beat, so it lies half-way between the best of validation and a `prior`. It may ask
-    for evidence: over blocks of h consecutive windows, whose horizons hardly overlap,
-    the squared error must fall by so many standard errors, else the weight is 0.
-    Neighbouring windows tell almost the same, and a random walk would be forecast with
-    noise otherwise.
+    no batch size. Validation is a small sample of the future: of all its windows, only
+    n = windows / h have horizons that do not overlap. So the weight is drawn to the
+    line, `weight = best n / (n + prior_windows)` with the `best` of validation: a ridge
+    regression whose prior weighs as much as so many windows that agree with the line.
+
+    It may ask for evidence: over blocks of h consecutive windows, the squared error
+    must fall by so many standard errors, else the weight is 0. A random walk would be
+    forecast with noise otherwise.
 
     Results: `blend/weight`; `blend/evidence`, the fall in standard errors; `blend/mse`,
     with the weight; and the errors of the two, `blend/line_mse` and
     `blend/mixers_mse`. Meant for validation, where windows come in order:
     `FitBlendHook` gives the weight to the model.
 
-    Reference: Stock and Watson, "Combination forecasts of output growth in a
-    seven-country data set", 2004, on equal weights.
+    Reference: Diebold and Pauly, "The use of prior information in forecast
+    combination", International Journal of Forecasting 6, 1990, on shrinking weights.
 
     Args:
-        prior: What the weight is drawn to, in [0, 1].
+        prior_windows: Weight of the prior, in windows that do not overlap.
         min_evidence: Standard errors by which a blend must be better than the line.
         collect_device: As in MMEngine.
     """
@@ -40,14 +42,14 @@ class BlendMetric(BaseMetric):
     def __init__(
         self,
         *,
-        prior: float = 0.5,
+        prior_windows: float = 8.0,
         min_evidence: float = 0.0,
         collect_device: str = 'cpu',
     ) -> None:
         super().__init__(collect_device=collect_device)
-        if not 0 <= prior <= 1:
-            raise ValueError(f'prior must be from 0 to 1, got {prior}')
-        self.prior, self.min_evidence = prior, min_evidence
+        if prior_windows < 0:
+            raise ValueError(f'prior_windows must be at least 0, got {prior_windows}')
+        self.prior_windows, self.min_evidence = prior_windows, min_evidence
         self.horizon = None
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
@@ -76,7 +78,10 @@ class BlendMetric(BaseMetric):
         best = min(max(es / ss, 0.0), 1.0) if ss else 0.0
         blocks = torch.stack([part.sum(0) for part in windows.split(self.horizon)])
         evidence = standard_errors(2 * best * blocks[:, 1] - best**2 * blocks[:, 2])
-        weight = (best + self.prior) / 2 if evidence >= self.min_evidence else 0.0
+        independent = len(windows) / self.horizon
+        weight = best * independent / (independent + self.prior_windows)
+        if evidence < self.min_evidence:
+            weight = 0.0
         return dict(
             weight=weight,
             evidence=evidence,

@@ -58,6 +58,7 @@ def training_config(
     future, static = covariates
     if future:
         changes.update(future_covariates=future, sign_flip=False)
+    changes['mirror'] = not (future or settings['quantiles'])
     if static:
         changes.update(static_features=static)
     config.model.update({**changes, **(settings['model'] or {})})
@@ -92,22 +93,14 @@ def schedule(config: Config, epochs: int, steps: int) -> None:
 
 def score(config: Config, quantiles: list[float] | None) -> None:
     """Choose the checkpoint by the blend, or by the forecast where nothing blends."""
-    metrics = [dict(type='ForecastMetric', quantiles=quantiles or ())]
-    best = 'forecast/mse'
-    if config.model.get('linear_path') is not None:
-        metrics.append(dict(type='BlendMetric'))
-        best = 'blend/mse'
-    config.val_evaluator = metrics
+    hooks, best, metrics = config.custom_hooks, 'blend/mse', [dict(type='BlendMetric')]
+    if config.model.get('linear_path') is None:
+        hooks, best, metrics = config.paper_hooks, 'forecast/mse', []
+    forecasts = dict(type='ForecastMetric', quantiles=quantiles or ())
+    config.val_evaluator = [forecasts, *metrics]
     config.default_hooks.checkpoint.save_best = best
-    stop = dict(monitor=best, rule='less', min_delta=0.0, patience=3)
     # signals are the affair of the program that calls this
-    hooks = [
-        dict(type='InterruptionHook', signals=()),
-        dict(type='EarlyStoppingHook', **stop),
-    ]
-    if best == 'blend/mse':
-        hooks = [dict(type='FitLinearPathHook'), dict(type='FitBlendHook'), *hooks]
-    config.custom_hooks = hooks
+    config.custom_hooks = [dict(type='InterruptionHook', signals=()), *hooks]
 
 
 def forecasting_config(config: Config, settings: Mapping[str, Any]) -> Config:

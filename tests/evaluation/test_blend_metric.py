@@ -29,9 +29,9 @@ def stacked(data, key):
     return torch.stack([sample[key] for sample in data])
 
 
-def test_the_weight_is_half_way_from_the_prior_to_the_least_error_of_a_grid():
+def test_the_weight_is_the_best_of_a_grid_drawn_to_the_line():
     data = samples()
-    found = evaluate(data, prior=0.3)
+    found = evaluate(data, prior_windows=5)
     line, mixers, target = (stacked(data, k) for k in ('line', 'mixers', 'target'))
     errors = {
         w / 1000: (line + w / 1000 * (mixers - line) - target).square().mean().item()
@@ -39,10 +39,20 @@ def test_the_weight_is_half_way_from_the_prior_to_the_least_error_of_a_grid():
     }
     best = min(errors, key=errors.get)
     weight = found['blend/weight']
-    assert weight == pytest.approx((best + 0.3) / 2, abs=1e-3)
+    assert weight == pytest.approx(best * 20 / 25, abs=1e-3)  # 80 windows of 4 steps
     assert found['blend/mse'] == pytest.approx(errors[round(weight, 3)], rel=1e-3)
     assert found['blend/line_mse'] == pytest.approx(errors[0])
     assert found['blend/mixers_mse'] == pytest.approx(errors[1])
+
+
+def test_the_fewer_windows_the_nearer_is_the_line():
+    found = [
+        evaluate(samples(windows, noise=0.0, gain=0.5))['blend/weight']
+        for windows in (4, 32, 320)
+    ]
+    assert found == pytest.approx([1 / 9, 8 / 16, 80 / 88])
+    with pytest.raises(ValueError, match='prior_windows must be at least 0, got -1'):
+        BlendMetric(prior_windows=-1)
 
 
 @pytest.mark.parametrize('batch_size', [1, 7, 32])
@@ -53,13 +63,14 @@ def test_it_does_not_depend_on_the_batch_size(batch_size):
 
 
 def test_worse_mixers_have_no_weight():
-    found = evaluate(samples(gain=-0.4), prior=0)
+    found = evaluate(samples(gain=-0.4))
     assert found['blend/weight'] == 0
     assert found['blend/mse'] == found['blend/line_mse']
 
 
 def test_mixers_beyond_the_target_have_at_most_weight_1():
-    assert evaluate(samples(gain=0.5, noise=0), prior=1)['blend/weight'] == 1
+    found = evaluate(samples(gain=0.5, noise=0), prior_windows=0)
+    assert found['blend/weight'] == 1
 
 
 def test_a_gain_in_one_block_of_windows_is_no_evidence():

@@ -39,8 +39,9 @@ def calls(tool, monkeypatch):
         assert f'horizon={folder.name.split("-")[1]}' in arguments
         folder.mkdir(parents=True, exist_ok=True)
         if name == 'train.py':
-            for best in ('blend_mse', 'blend_mixers_mse', 'forecast_mse'):
-                (folder / f'best_{best}_epoch_2.pth').touch()
+            epochs = dict(blend_mse=2, blend_mixers_mse=3, forecast_mse=2)
+            for best, epoch in epochs.items():
+                (folder / f'best_{best}_epoch_{epoch}.pth').touch()
         else:
             mixers = 'mixers' in arguments[0].name
             out = arguments[arguments.index('--out') + 1]

@@ -1,7 +1,8 @@
 """TSM2 and the recipe that all forecasting configs share; a table comes on top.
 
 The protocol is the field's: look-back 512, stride 1, every window scored, series scaled
-by the train rows, model selection by validation. See docs/forecasting.md.
+by the train rows, model selection by validation. One recipe for all tables and
+horizons: see "One rule" in docs/forecasting.md.
 
 A config on top says `variates`, `path` and `borders` of its table. These and the names
 below may be options: `--cfg-options horizon=336 epochs=2`. What follows from them is
@@ -14,10 +15,6 @@ default_scope = 'mmmambamixer'
 look_back = 512
 horizon = 96
 epochs = 4
-# At horizon 720 the validation part has few windows that do not overlap. So weights are
-# averaged over about an epoch, rather than taken from the luckiest one, and the blend
-# is drawn to the line.
-long_horizon = '${horizon >= 720}'
 
 model = dict(
     type='TSM2',
@@ -28,8 +25,9 @@ model = dict(
     stride=16,
     dropout=0.3,
     sign_flip=True,
+    mirror=True,
     centre='mean',
-    linear_path=dict(maps='variate'),
+    linear_path=dict(maps='variate', penalties_per_decade=3, blocks=4),
 )
 
 loader = dict(num_workers=0, collate_fn=dict(type='default_collate'))
@@ -43,7 +41,7 @@ series = dict(
 train_dataloader = dict(
     **loader,
     batch_size=32,
-    sampler=dict(type='RandomWindowSampler', max_windows=6400),
+    sampler=dict(type='RandomWindowSampler', max_windows=4000),
     dataset=dict(**series, split='train'),
 )
 val_dataloader = dict(
@@ -58,10 +56,7 @@ test_dataloader = dict(
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(**series, split='test'),
 )
-val_evaluator = [
-    dict(type='ForecastMetric'),
-    dict(type='BlendMetric', prior='${0.0 if long_horizon else None}'),
-]
+val_evaluator = [dict(type='ForecastMetric'), dict(type='BlendMetric')]
 test_evaluator = [
     dict(type='ForecastMetric'),
     dict(type='ForecastMetric', key='line', prefix='line'),
@@ -103,9 +98,11 @@ early_stopping = dict(
     min_delta=0.0,
     patience=3,
 )
-average = dict(type='EMAHook', ema_type='ExponentialMovingAverage', momentum=0.005)
+# The mean of all weights so far, step s with a share that grows as s ** 3: mostly those
+# of the last quarter, however long the training.
+average = dict(type='EMAHook', ema_type='MomentumAnnealingEMA', gamma=4, momentum=1e-6)
 custom_hooks = [
-    '${average if long_horizon else None}',
+    average,
     dict(type='FitLinearPathHook'),
     dict(type='FitBlendHook'),
     early_stopping,
@@ -116,6 +113,6 @@ randomness = dict(seed=0)
 paper_model = dict(linear_path=None, centre='mean')
 paper_evaluator = [dict(type='ForecastMetric')]
 paper_hooks = [
-    '${average if long_horizon else None}',
+    average,
     {**early_stopping, 'monitor': 'forecast/mse'},
 ]

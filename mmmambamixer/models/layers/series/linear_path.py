@@ -36,7 +36,9 @@ class LinearPath(nn.Module):
             lower validation error, which `fit` chooses ('mean' before).
         penalties_per_decade: Values of lambda that `fit` tries for each factor of ten.
         blocks: Parts of the train split that `fit` holds out one after another and
-            judges penalties by, as well as by val; 0 is by val alone.
+            judges penalties by, as well as by val; 0 is by val alone, and so is a
+            train split with fewer windows than `blocks` look-backs and horizons.
+            A part whose windows are all missing is passed over.
         trainable: Whether training changes the weight.
 
     Attributes:
@@ -123,8 +125,9 @@ class LinearPath(nn.Module):
             shrinkages: Values of mu to choose from, with one map a variate.
 
         Returns:
-            Plain data: `centre`, `penalty`, `shrinkage`, `val_mse`, and the numbers of
-            windows times variates `train_windows`, `val_windows`.
+            Plain data: `centre`, `penalty`, `shrinkage`, `val_mse`, the number of
+            `blocks` held out, and the numbers of windows times variates
+            `train_windows`, `val_windows`.
 
         Raises:
             ValueError: If the rows are no table of `variates`, or too few for a window.
@@ -141,13 +144,14 @@ class LinearPath(nn.Module):
                 split: self._statistics(split, *parts, centre)
                 for split, parts in splits.items()
             }
+            blocks = self._held_out(*splits['train'], centre)
             fit = fit_ridge(
                 statistics['train'],
                 statistics['val'],
                 centre=centre,
                 penalties=penalties,
                 shrinkages=None if self.variates is None else shrinkages,
-                blocks=self._held_out(*splits['train'], centre),
+                blocks=blocks,
             )
             if chosen is None or fit.val_mse < chosen.val_mse:
                 chosen = fit
@@ -159,28 +163,30 @@ class LinearPath(nn.Module):
             penalty=chosen.penalty,
             shrinkage=chosen.shrinkage,
             val_mse=chosen.val_mse,
+            blocks=len(blocks),
             train_windows=sum(one.windows for one in statistics['train']),
             val_windows=sum(one.windows for one in statistics['val']),
         )
 
     def _held_out(self, rows, scored, sound, centre) -> list[Trial]:
         """Return a trial for each block: itself, and what does not overlap with it."""
-        windows = len(rows) - self.look_back - self.horizon + 1
-        edges = np.linspace(0, windows, self.blocks + 1).astype(int)
         length = self.look_back + self.horizon
+        windows = len(rows) - length + 1
+        blocks = self.blocks if windows >= self.blocks * length else 0
+        edges = np.linspace(0, windows, blocks + 1).astype(int)
         trials = []
         for start, end in pairwise(edges):
             block, rest = np.zeros(windows, bool), np.ones(windows, bool)
             block[start:end] = True
             rest[max(start - length + 1, 0) : end + length - 1] = False
-            trials.append(
-                Trial(
-                    *(
-                        self._statistics('train', rows, scored, sound, centre, part)
-                        for part in (rest, block)
-                    )
+            trial = Trial(
+                *(
+                    self._statistics('train', rows, scored, sound, centre, part)
+                    for part in (rest, block)
                 )
             )
+            if all(any(one.windows for one in part) for part in trial):
+                trials.append(trial)
         return trials
 
     def _statistics(self, split, rows, scored, sound, centre, taken=None) -> list:

@@ -68,7 +68,7 @@ def test_blocks_of_the_train_split_do_not_overlap_with_what_they_judge(monkeypat
         return fit(*args, blocks=blocks, **options)
 
     monkeypatch.setattr(linear_path, 'fit_ridge', note)
-    path.fit(rows[:80], rows[60:])
+    assert path.fit(rows[:80], rows[60:])['blocks'] == 3
     windows = 80 - T - H + 1  # 70
     assert [trial.val[0].windows for trial in trials] == [23, 23, 24]
     left = [windows - 23 - 10, windows - 23 - 20, windows - 24 - 10]
@@ -78,9 +78,14 @@ def test_blocks_of_the_train_split_do_not_overlap_with_what_they_judge(monkeypat
     assert not trials
     with pytest.raises(ValueError, match='blocks must be 0 or at least 2, got 1'):
         LinearPath(**SIZES, blocks=1)
+    scored = np.ones((80, M), bool)
+    scored[:40] = False
+    report = path.fit(rows[:80], rows[60:], train_scored=scored)
+    assert report['blocks'] == len(trials) == 2  # the first part has no window
+    longest = 4 * (T + H) + T + H - 2  # rows of a window less than four blocks need
     short = LinearPath(**SIZES, blocks=4)
-    with pytest.raises(ValueError, match='no window of the train split can be used'):
-        short.fit(rows[:12], rows[60:])
+    assert short.fit(rows[:longest], rows[60:])['blocks'] == 0
+    assert short.fit(rows[: longest + 1], rows[60:])['blocks'] == 4
 
 
 def test_more_penalties_are_tried_where_they_are_asked_for(rows):
