@@ -3,10 +3,10 @@
     python benchmarks/trainings.py SUITE run [--jobs 2] [--only NAME ...]
     python benchmarks/trainings.py SUITE table
 
-`run` trains every (network, seed) of the suite that has no finished log yet, each on
-one thread; `table` reads the logs, writes benchmarks/results/SUITE.json (a row for each
-run, with machine, versions and commit) and prints a table. The metrics, in per cent,
-are those after the last epoch, never the best ones.
+`run` trains every (network, split of the data, seed) of the suite that has no finished
+log yet, each on one thread; `table` reads the logs, writes results/SUITE.json
+(a row for each run, with machine, versions and commit) and prints a table. The metrics,
+in per cent, are those after the last epoch, never the best ones.
 """
 
 import argparse
@@ -34,12 +34,15 @@ class Suite(NamedTuple):
         metrics: The key of a metric in the log, by its heading in the table.
         to_percent: Factor from the log to per cent.
         networks: What a network is and its seeds, by its name.
+        splits: The option `data_root` of each split of the data; '' leaves it to the
+            config.
     """
 
     config: str
     metrics: dict[str, str]
     to_percent: int
     networks: dict[str, tuple[str, tuple[int, ...]]]
+    splits: tuple[str, ...] = ('',)
 
 
 TOP1 = {'top1': 'accuracy/top1'}
@@ -80,6 +83,22 @@ SUITES = {
             'resnet18-gn': ('the same with GroupNorm', (0,)),
         },
     ),
+    'spoken_digits': Suite(
+        config='configs/spoken_digits/{}_spoken-digits.py',
+        metrics=TOP1,
+        to_percent=1,
+        networks={
+            'vim2': ('ViM2', (0,)),
+            'resnet18': ('ResNet-18 of 8 channels (stock mmpretrain)', (0,)),
+        },
+        splits=tuple(
+            f'data/spectrograms/{split}'
+            for split in (
+                *('george', 'jackson', 'lucas', 'nicolas', 'theo', 'yweweler'),
+                'own',
+            )
+        ),
+    ),
     'coco_free53': Suite(
         config='configs/coco_free53/mask-rcnn_{}_coco-free53.py',
         metrics={
@@ -99,14 +118,20 @@ class Run(NamedTuple):
     suite: str
     name: str
     seed: int
+    split: str = ''
 
     @property
     def config(self) -> str:
         return SUITES[self.suite].config.format(self.name)
 
     @property
+    def title(self) -> str:
+        parts = (self.name, Path(self.split).name, f'seed{self.seed}')
+        return '-'.join(part for part in parts if part)
+
+    @property
     def folder(self) -> Path:
-        return ROOT / 'work_dirs' / self.suite / f'{self.name}-seed{self.seed}'
+        return ROOT / 'work_dirs' / self.suite / self.title
 
     def scalars(self) -> list[dict]:
         """Return the logged lines of the newest run in the work folder."""
@@ -140,10 +165,11 @@ class Run(NamedTuple):
         }
 
     def train(self) -> None:
-        print(f'{self.name} seed {self.seed}: log in {self.folder}.log', flush=True)
+        print(f'{self.title}: log in {self.folder}.log', flush=True)
         command = [sys.executable, 'tools/train.py', self.config]
         command += ['--work-dir', str(self.folder)]
         command += ['--cfg-options', f'randomness.seed={self.seed}']
+        command += [f'data_root={self.split}'] if self.split else []
         self.folder.parent.mkdir(parents=True, exist_ok=True)
         with open(f'{self.folder}.log', 'w') as log:
             subprocess.run(
@@ -154,12 +180,13 @@ class Run(NamedTuple):
                 env={**os.environ, 'OMP_NUM_THREADS': '1'},
                 check=True,
             )
-        print(f'{self.name} seed {self.seed}: {self.metrics()}', flush=True)
+        print(f'{self.title}: {self.metrics()}', flush=True)
 
 
 def runs(suite: str) -> list[Run]:
     return [
-        Run(suite, name, seed)
+        Run(suite, name, seed, split)
+        for split in SUITES[suite].splits
         for name, (_, seeds) in SUITES[suite].networks.items()
         for seed in seeds
     ]
@@ -180,12 +207,13 @@ def table(suite: str) -> None:
     for run in runs(suite):
         metrics = run.metrics()
         if metrics is None:
-            print(f'{run.name} seed {run.seed}: no finished log', file=sys.stderr)
+            print(f'{run.title}: no finished log', file=sys.stderr)
             continue
         rows.append(
             dict(
                 config=run.config,
                 network=SUITES[suite].networks[run.name][0],
+                **(dict(split=Path(run.split).name) if run.split else {}),
                 seed=run.seed,
                 epochs=run.epochs(),
                 **run.parameters(),
@@ -200,14 +228,18 @@ def table(suite: str) -> None:
 
 
 def markdown(rows: list[dict], headings: list[str]) -> str:
-    """Return a table: a line for each network, with the metrics of every seed."""
+    """Return a table: a line for each network and split, the metrics of its seeds."""
     lines = [
         f'| network | parameters | {" | ".join(headings)} |',
         f'|---|--:|{"--:|" * len(headings)}',
     ]
-    for network in dict.fromkeys(row['network'] for row in rows):
-        mine = [row for row in rows if row['network'] == network]
-        cells = [network, f'{mine[0]["parameters"] / 1e6:.2f} M']
+    titles = [
+        f'{row["network"]}, {row["split"]}' if 'split' in row else row['network']
+        for row in rows
+    ]
+    for title in dict.fromkeys(titles):
+        mine = [row for row, other in zip(rows, titles, strict=True) if other == title]
+        cells = [title, f'{mine[0]["parameters"] / 1e6:.2f} M']
         for heading in headings:
             values = [row[heading] for row in mine]
             cell = ', '.join(f'{value:.2f}' for value in values)

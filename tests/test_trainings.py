@@ -67,6 +67,23 @@ def test_suites_name_configs_that_build(trainings):
     assert heads[0] == pytest.approx(heads[1], rel=0.01)  # the FPN's inputs differ
 
 
+def test_each_split_is_a_run_of_its_own(trainings):
+    runs = trainings.runs('spoken_digits')
+    assert len(runs) == 14 and len({run.folder for run in runs}) == 14
+    titles = [run.title for run in runs if run.split.endswith('/theo')]
+    assert titles == ['vim2-theo-seed0', 'resnet18-theo-seed0']
+    ours, stock = (run.parameters()['parameters'] for run in runs[:2])
+    assert ours == pytest.approx(stock, rel=0.03)
+    rows = [
+        dict(network='one', split=split, parameters=1_500_000, top1=top1)
+        for split, top1 in (('ann', 40.0), ('bob', 50.0))
+    ]
+    assert trainings.markdown(rows, ['top1']).splitlines()[2:] == [
+        '| one, ann | 1.50 M | 40.00 |',
+        '| one, bob | 1.50 M | 50.00 |',
+    ]
+
+
 def test_table_has_a_line_for_each_network(trainings):
     rows = [
         dict(network='one', parameters=1_500_000, AP=40.0),

@@ -46,6 +46,7 @@ LAYOUTS = {
     'dsb2018_nuclei': lambda root: write_instances(root, ['nucleus'], ['train', 'val']),
     'digit_scenes': lambda root: write_instances(root, DIGITS, ['train', 'test']),
     'crowded_scenes': lambda root: write_scenes(root),
+    'spectrograms': lambda root: write_spectrograms(root),
 }
 PARTS = ('train', 'val', 'test')
 RARE = ('_dataloader has no object of ', '_dataloader has no pixel of ')
@@ -70,6 +71,15 @@ def write_scenes(root: Path) -> None:
         for i in range(3):
             picture(root / part / f'{i}.png')
             label_map(root / f'labels/{part}/{i}.png', range(11))
+
+
+def write_spectrograms(root: Path) -> None:
+    for digit in DIGITS:
+        picture(root / f'images/{digit}/a.png', size=(32, 64))
+    (root / 'own').mkdir()
+    lines = ''.join(f'../images/{digit}/a.png {digit}\n' for digit in DIGITS)
+    for part in ('train', 'test'):
+        (root / f'own/{part}.txt').write_text(lines)
 
 
 @pytest.fixture(scope='module')

@@ -1,0 +1,45 @@
+"""Spectrograms of spoken digits and the recipe that all networks on them share.
+
+Data: python tools/make_spectrograms.py data/spoken_digits --out data/spectrograms
+An option chooses another split, here the speaker of the test:
+    --cfg-options data_root=data/spectrograms/theo
+"""
+
+_base_ = ['./adamw_cosine.py', 'mmpretrain::_base_/default_runtime.py']
+
+data_root = 'data/spectrograms/own'
+load = dict(type='LoadImageFromFile', color_type='grayscale')
+train_pipeline = [
+    load,
+    dict(type='RandomCrop', crop_size=(32, 64), padding=(8, 2)),  # in time, in pitch
+    dict(type='PackInputs'),
+]
+test_pipeline = [load, dict(type='PackInputs')]
+dataset = dict(type='CustomDataset', data_root='${data_root}', data_prefix='')
+train_dataloader = dict(
+    batch_size=32,
+    num_workers=0,
+    sampler=dict(type='DefaultSampler', shuffle=True),
+    dataset=dict(**dataset, ann_file='train.txt', pipeline=train_pipeline),
+    collate_fn=dict(type='default_collate'),
+    drop_last=True,
+)
+val_dataloader = dict(
+    batch_size=100,
+    num_workers=0,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(**dataset, ann_file='test.txt', pipeline=test_pipeline),
+    collate_fn=dict(type='default_collate'),
+)
+test_dataloader = val_dataloader
+val_evaluator = dict(type='Accuracy', topk=(1,))
+test_evaluator = val_evaluator
+data_preprocessor = dict(num_classes=10, mean=[59.3], std=[74.9], to_rgb=False)
+
+epochs = 6
+optim_wrapper = dict(optimizer=dict(lr=2e-3))
+train_cfg = dict(val_interval=3)
+default_hooks = dict(
+    logger=dict(interval=25), checkpoint=dict(interval='${epochs}', max_keep_ckpts=1)
+)
+randomness = dict(seed=0)
