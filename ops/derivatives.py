@@ -3,29 +3,43 @@
 PyTorch would otherwise take a forward-mode derivative of an op that has none to be 0.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
+from torch._library.autograd import Info, make_autograd_impl
 from torch.autograd import forward_ad
+from torch.utils._pytree import tree_leaves
 
-from .backend import INTERVAL, NAMESPACE
+from .backend import INTERVAL, LIBRARY, NAMESPACE
 
 
 def register_derivatives(op: str, backward: Callable, setup_context: Callable) -> None:
     """Register the backward of an op, and that its backward has none.
 
-    Under `torch.vmap` the op, and its backward, run once for each element of the batch.
+    All else is refused in the dispatcher, which traced, exported and compiled calls
+    pass too. Under `torch.vmap` the op, and its backward, run once for each element of
+    the batch.
     """
-    torch.library.register_autograd(
-        f'{NAMESPACE}::{op}', backward, setup_context=setup_context
-    )
+    overload = getattr(getattr(torch.ops, NAMESPACE), op).default
+    run = make_autograd_impl(overload, Info(backward, setup_context))
+    keeps_states = overload._schema.arguments[-1].name == 'interval'
+
+    def checked(keyset, *args):
+        tensors = [x for x in tree_leaves(args) if isinstance(x, Tensor)]
+        expect_backward_only(op, tensors)
+        needed = torch.is_grad_enabled() and any(x.requires_grad for x in tensors)
+        if keeps_states and needed:
+            args = (*args[:-1], args[-1] or INTERVAL)
+        return run(keyset, *args)
+
+    LIBRARY.impl(op, checked, 'Autograd', with_keyset=True)
     torch.library.register_autograd(f'{NAMESPACE}::{op}_backward', _refuse_second(op))
     for name in (op, f'{op}_backward'):
         torch.library.register_vmap(f'{NAMESPACE}::{name}', _one_by_one(name))
 
 
-def expect_backward_only(op: str, tensors: Iterable[Tensor | None]) -> None:
+def expect_backward_only(op: str, tensors: list[Tensor]) -> None:
     """Raise RuntimeError if a call asks for a derivative that the op does not have."""
     if torch._C._are_functorch_transforms_active():
         kinds = torch._C._functorch.TransformType
@@ -36,25 +50,13 @@ def expect_backward_only(op: str, tensors: Iterable[Tensor | None]) -> None:
                     f'jacfwd, hessian); use torch.autograd.grad or '
                     f'torch.autograd.functional.jacobian, or {op}_reference'
                 )
-    elif forward_ad._current_level >= 0 and any(
-        x is not None and forward_ad.unpack_dual(x).tangent is not None for x in tensors
+    if forward_ad._current_level >= 0 and any(
+        forward_ad.unpack_dual(x).tangent is not None for x in tensors
     ):
         raise RuntimeError(
             f'{op} has no forward-mode derivative; differentiate it backward, or use '
             f'{op}_reference'
         )
-
-
-def states_interval(tensors: Iterable[Tensor | None]) -> int:
-    """Return how often the forward keeps a state: never when no backward can come.
-
-    One can come to a traced graph, and inside `torch.vmap`, whatever the tensors say.
-    """
-    unknown = torch.jit.is_tracing() or torch._C._are_functorch_transforms_active()
-    needed = torch.is_grad_enabled() and any(
-        x is not None and x.requires_grad for x in tensors
-    )
-    return INTERVAL if unknown or needed else 0
 
 
 def _refuse_second(op: str) -> Callable:

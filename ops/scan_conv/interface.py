@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..backend import NAMESPACE, register
 from ..checks import expect, expect_one_for_each_scan, expect_shape, expect_tensors
-from ..derivatives import expect_backward_only, register_derivatives
+from ..derivatives import register_derivatives
 from ..dtypes import work_dtype
 from ..layout import empty_along
 from ..route import Route
@@ -43,7 +43,6 @@ def scan_conv(
         MambaMixer, arXiv:2403.19888, section 3.2.
     """
     expect_tensors(dict(v=v, weight=weight, bias=bias))
-    expect_backward_only('scan_conv', (v, weight, bias))
     expect(v.dim() == 3, f'v must be (b, l, d), got {tuple(v.shape)}')
     expect(
         weight.dim() in (2, 3) and weight.shape[0] > 0 and weight.shape[1] > 0,

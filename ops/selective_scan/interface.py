@@ -8,11 +8,7 @@ from torch import Tensor
 
 from ..backend import NAMESPACE, register
 from ..checks import expect, expect_bool, expect_shape, expect_tensors
-from ..derivatives import (
-    expect_backward_only,
-    register_derivatives,
-    states_interval,
-)
+from ..derivatives import register_derivatives
 from ..dtypes import work_dtype
 from ..layout import empty_along
 from . import fallback
@@ -69,7 +65,6 @@ def selective_scan(
     expect_tensors(
         dict(u=u, delta=delta, A=A, B=B, C=C), dict(D=D, z=z, delta_bias=delta_bias)
     )
-    expect_backward_only('selective_scan', (u, delta, A, B, C, D, z, delta_bias))
     expect_bool('delta_softplus', delta_softplus)
     expect_bool('return_last_state', return_last_state)
     expect(u.dim() == 3, f'u must be (b, d, l), got {tuple(u.shape)}')
@@ -91,9 +86,8 @@ def selective_scan(
     params = [None if p is None else p.to(work) for p in (A, D, delta_bias)]
     A, D, delta_bias = params
     dtype = u.dtype if z is None else work
-    tensors = (u, delta, A, B, C, D, delta_bias)
     y, last_state, _ = torch.ops.mmmambamixer.selective_scan(
-        *tensors, delta_softplus, dtype, states_interval(tensors)
+        *(u, delta, A, B, C, D, delta_bias, delta_softplus, dtype), interval=0
     )
     if z is not None:
         y = (y * F.silu(z)).to(u.dtype)
