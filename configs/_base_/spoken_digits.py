@@ -36,9 +36,9 @@ val_evaluator = dict(type='Accuracy', topk=(1,))
 test_evaluator = val_evaluator
 data_preprocessor = dict(num_classes=10, mean=[59.3], std=[74.9], to_rgb=False)
 
-epochs = 6
+epochs = 5
 optim_wrapper = dict(optimizer=dict(lr=2e-3))
-train_cfg = dict(val_interval=3)
+train_cfg = dict(val_interval=5)
 default_hooks = dict(
     logger=dict(interval=25), checkpoint=dict(interval='${epochs}', max_keep_ckpts=1)
 )
