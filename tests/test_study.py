@@ -1,0 +1,109 @@
+"""The study of ViM2's parts: what pairs share, resuming, statistics."""
+
+import importlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+pd = pytest.importorskip('pandas')
+pytest.importorskip('sklearn')
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def study(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / 'benchmarks'))
+    return importlib.import_module('study')
+
+
+@pytest.fixture
+def report(study):
+    return importlib.import_module('study_report')
+
+
+def test_networks_differ_in_one_part_of_equal_size(study):
+    networks = study.NETWORKS['parameters']
+    default = study.build(networks[study.DEFAULT], 3).state_dict()
+    size = sum(weight.numel() for weight in default.values())
+    for name, network in networks.items():
+        weights = study.build(network, 3).state_dict()
+        assert sum(w.numel() for w in weights.values()) == pytest.approx(size, rel=0.02)
+        for key in weights.keys() & default.keys():
+            same = weights[key].shape == default[key].shape
+            if same and not (name == 'mean' and '.averages.' in key):
+                torch.testing.assert_close(weights[key], default[key])
+    mean = study.build(networks['mean'], 3).backbone.stages[1].averages[3].weights
+    assert mean.tolist() == [0.25] * 4
+
+
+def test_only_matrices_decay_and_averages_have_a_rate_of_their_own(study):
+    network = study.NETWORKS['parameters']['averages-lr']
+    model = study.build(network, 0)
+    decay, flat, averages = study.optimizer_of(model, network).param_groups
+    assert averages['lr'] == 10 * decay['lr'] == 10 * flat['lr']
+    assert decay['weight_decay'] > 0 == flat['weight_decay'] == averages['weight_decay']
+    assert all(weight.ndim > 1 for weight in decay['params'])
+    states = [unit.mixer.s6.A_log for unit in model.backbone.stages[1].mixers]
+    ids = {id(weight) for weight in flat['params']}
+    assert all(id(weight) in ids for weight in states)
+
+
+def test_a_seed_decides_the_training(study, monkeypatch):
+    monkeypatch.setattr(study, 'TRAIN_IMAGES', 8)
+    monkeypatch.setattr(study, 'TEST_IMAGES', 8)
+    monkeypatch.setattr(study, 'BATCH', 4)
+    monkeypatch.setattr(study, 'EPOCHS', 1)
+    data, network = study.digits(), study.NETWORKS['parameters']['scans1']
+    losses = [study.train(network, data, seed)['loss'] for seed in (0, 0, 1)]
+    assert losses[0] == losses[1] != losses[2]
+
+
+def test_a_stopped_study_goes_on_and_an_unfinished_seed_does_not_count(
+    study, report, monkeypatch, tmp_path
+):
+    for module in (study, report):
+        monkeypatch.setattr(module, 'RESULTS', tmp_path / 'study.csv')
+    trained = []
+
+    def train(network, data, seed):
+        if len(trained) == 30:
+            raise KeyboardInterrupt
+        trained.append((network.text, network.widths, data, seed))
+        return dict(accuracy=50.0, loss=1.0, parameters=1, seconds=1.0)
+
+    monkeypatch.setattr(study, 'train', train)
+    datasets = dict(digits='a', eurosat='b')
+    with pytest.raises(KeyboardInterrupt):
+        study.run(datasets, range(2))
+    assert set(report.read_runs().seed) == {0}
+    first, trained[:] = [*trained], []
+    study.run(datasets, range(2))
+    assert len(first) + len(trained) == len({*first, *trained}) == 48
+    assert set(report.read_runs().seed) == {0, 1}
+
+
+def test_differences_are_to_the_default_of_the_same_seed(study, report):
+    generator = np.random.default_rng(0)
+    rows = []
+    for seed in range(10):
+        level = generator.normal(60, 20)  # what the pairs share
+        for comparison, networks in study.NETWORKS.items():
+            for network in networks:
+                gain = 2.0 if network == 'token' else 0.0
+                key = comparison, 'd', network, seed
+                rows.append((*key, level + gain + generator.normal(0, 0.5)))
+    runs = pd.DataFrame(rows, columns=study.COLUMNS[:5])
+    table = report.differences(runs, 'accuracy')
+    assert len(table) == 11 and (table.low < table['mean']).all()
+    shown = table[table.p_holm < 0.05].index.get_level_values('network')
+    assert {*shown} == {'token'}
+    token = table.loc['parameters', 'd', 'token']
+    assert token.low < 2.0 < token.high and token.high - token.low < 1.5
+    assert token.p == pytest.approx(2 / 2**10)  # all ten signs agree
+
+
+def test_holm_multiplies_by_the_number_that_is_left(report):
+    p = np.array([0.01, 0.04, 0.03, 0.005])
+    np.testing.assert_allclose(report.holm(p), [0.03, 0.06, 0.06, 0.02])
