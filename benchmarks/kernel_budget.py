@@ -96,8 +96,8 @@ def scan_conv(dtype: torch.dtype, *, by_feature: bool) -> None:
     """Call `scan_conv` forward and backward, with Mamba's four taps."""
     features = (64,) if by_feature else ()
     v, weight = torch.zeros(1, 49, 64, dtype=dtype), torch.zeros(4, 4, *features)
-    y = conv_gpu.forward(v, weight, torch.zeros(4, *features), [0, 1, 2, 3])
-    conv_gpu.backward(y, v, weight, [0, 1, 2, 3])
+    given = v, weight, torch.zeros(4, *features), [0, 1, 2, 3], False
+    conv_gpu.backward(conv_gpu.forward(*given), *given)
 
 
 def chunked(call: Callable[[], None]) -> None:

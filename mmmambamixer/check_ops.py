@@ -100,7 +100,7 @@ def scan_conv(device: torch.device, dtype: torch.dtype) -> Outcome:
         weight=torch.randn(4, 4, 70),
         bias=torch.randn(4, 70),
     )
-    return compare('scan_conv', device, x, dict(routes=ops.CROSS))
+    return compare('scan_conv', device, x, dict(routes=ops.CROSS, silu=True))
 
 
 def weighted_sum(device: torch.device, dtype: torch.dtype) -> Outcome:

@@ -50,11 +50,11 @@ LIBRARY.define(
     '-> (Tensor[] dtensors, Tensor dweights)'
 )
 LIBRARY.define(
-    'scan_conv(Tensor v, Tensor weight, Tensor bias, int[] routes) -> Tensor'
+    'scan_conv(Tensor v, Tensor weight, Tensor bias, int[] routes, bool silu) -> Tensor'
 )
 LIBRARY.define(
-    'scan_conv_backward(Tensor dy, Tensor v, Tensor weight, int[] routes) '
-    '-> (Tensor dv, Tensor dweight, Tensor dbias)'
+    'scan_conv_backward(Tensor dy, Tensor v, Tensor weight, Tensor bias, '
+    'int[] routes, bool silu) -> (Tensor dv, Tensor dweight, Tensor dbias)'
 )
 
 TRITON_FOUND = importlib.util.find_spec('triton') is not None

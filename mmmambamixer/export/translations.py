@@ -125,7 +125,7 @@ def cross_selective_scan(
     return y, op.Identity(y)
 
 
-def scan_conv(v, weight, bias, routes: Sequence[int]):
+def scan_conv(v, weight, bias, routes: Sequence[int], silu: bool):
     """Translate `mmmambamixer::scan_conv`."""
     kept, rank, taps = v.dtype, len(weight.shape), weight.shape[1]
     work = kept if rank == 2 else state_dtype(v)
@@ -135,14 +135,15 @@ def scan_conv(v, weight, bias, routes: Sequence[int]):
     if rank == 2:  # (g, 2t - 1), along the rows of an image
         filters = op.Unsqueeze(filters, [1, 3])
         pads = [reach, 0, reach, 0]
-        return op.Conv(op.Unsqueeze(v, [1]), filters, bias, pads=pads)
+        y = op.Conv(op.Unsqueeze(v, [1]), filters, bias, pads=pads)
+        return activated(y, silu)
     g, d = len(routes), weight.shape[2]  # (g, 2t - 1, d)
     filters = op.Reshape(op.Transpose(filters, perm=[2, 0, 1]), shape(d * g, 1, -1))
     bias = op.Reshape(op.Transpose(bias), shape(-1))
     v = op.Transpose(cast(v, work), perm=[0, 2, 1])  # (b, d, l)
     y = op.Conv(v, filters, bias, group=d, pads=[reach, reach])  # (b, d g, l)
     y = op.Transpose(op.Reshape(y, shape(0, d, g, -1)), perm=[0, 2, 3, 1])
-    return back(y, work, kept)
+    return back(activated(y, silu), work, kept)
 
 
 def weighted_sum(tensors: Sequence, weights):
@@ -152,6 +153,11 @@ def weighted_sum(tensors: Sequence, weights):
         op.Mul(cast(x, work), op.Gather(weights, [i])) for i, x in enumerate(tensors)
     ]
     return back(op.Sum(*parts), work, kept)
+
+
+def activated(y, silu: bool):
+    """Return y, or its SiLU."""
+    return op.Mul(y, op.Sigmoid(y)) if silu else y
 
 
 def softplus(x):

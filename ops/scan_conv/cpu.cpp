@@ -1,137 +1,334 @@
 // CPU kernels of mmmambamixer::scan_conv and its backward. Features are contiguous, so a
-// tap is a scaled row added to a row; one pass reads v (and dy) and writes the results.
-// Filters for each feature, weight (g, t, d), are in cpu_depthwise.cpp.
-#include "depthwise.h"
+// tap is a row times a row, or times a number; rows are worked on by kLanes features,
+// whose sum stays in registers over all taps. The loops are plain C++: the compiler
+// vectorises them once for each instruction set.
+//
+// Axis letters: b batch, k scan, i step, c feature, r steps back in the order of a scan.
+#include <numeric>
+
+#include "../scan_engine/cpu/engine.h"
+#include "../sigmoid.h"
+#include "../stable.h"
 
 namespace mmmambamixer {
 namespace {
 
-constexpr int64_t kBlock = 512, kLanes = 16;  // features of a task; lanes of a sum
+constexpr int64_t kBlock = 256;         // features of a task
+constexpr int64_t kProducts = 1 << 16;  // of a task, about; small items share one
+constexpr int64_t kChunks = 64;         // at most, into which the batch is cut
+constexpr int64_t kSums = 64;           // that are added before their sum goes to double
 
-struct Shape {
-  int64_t b, l, d, g, t, blocks;
+// A call; all tensors are contiguous. What a task is depends on the sizes alone, never on
+// the number of threads, so that the order of sums does not either.
+//
+// The filters are rows of `width` numbers: one for each feature, or kLanes equal ones.
+template <class T, class W>
+struct Conv {
+  const int64_t* routes;
+  bool silu, each;
+  int64_t b, l, d, g, t, blocks, items, chunks, width;
+  const T *v = nullptr, *dy = nullptr;
+  const W *weight = nullptr, *bias = nullptr;  // (k, tap, width), (k, width)
+  T* result = nullptr;                         // y, or dv
+  double* partial = nullptr;  // (chunk, k, tap or bias, columns): the sums of each chunk
 
-  Shape(const Tensor& v, const Tensor& weight)
-      : b(v.size(0)), l(v.size(1)), d(v.size(2)), g(weight.size(0)), t(weight.size(1)),
-        blocks((d + kBlock - 1) / kBlock) {}
+  Conv(const Tensor& v_, const Tensor& weight_, const Integers& routes_, bool silu)
+      : routes(routes_.data()), silu(silu), each(weight_.dim() == 3), b(v_.size(0)),
+        l(v_.size(1)), d(v_.size(2)), g(weight_.size(0)), t(weight_.size(1)),
+        blocks((d + kBlock - 1) / kBlock), width(each ? d : kLanes), v(data<T>(v_)) {
+    const int64_t products = std::max<int64_t>(1, g * l * t * std::min(d, kBlock));
+    items = std::max(kProducts / products, (b + kChunks - 1) / kChunks);
+    items = std::max<int64_t>(items, 1);
+    chunks = (b + items - 1) / items;
+  }
+
+  bool turned(int64_t k) const { return routes[k] >= 2; }
+  int64_t back(int64_t k) const { return turned(k) ? d : -d; }  // to the step before
+  // Steps before, or after, step i in the order of the scan that a filter reaches.
+  int64_t before(int64_t k, int64_t i) const {
+    return std::min(t - 1, turned(k) ? l - 1 - i : i);
+  }
+  int64_t after(int64_t k, int64_t i) const {
+    return std::min(t - 1, turned(k) ? i : l - 1 - i);
+  }
+  // Tap r steps back of scan k, and the bias, from feature c on.
+  const W* tap(int64_t k, int64_t r, int64_t c) const {
+    return weight + (k * t + t - 1 - r) * width + (each ? c : 0);
+  }
+  const W* offset(int64_t k, int64_t c) const {
+    return bias + k * width + (each ? c : 0);
+  }
+  int64_t sums() const { return g * (t + 1); }
+  int64_t columns() const { return each ? d : blocks * kLanes; }
+  int64_t tasks() const { return chunks * blocks; }
 };
 
-// The step that tap `tap` of a filter reads for step i; there is none outside of [0, l).
-int64_t source(int64_t i, int64_t tap, int64_t taps, int64_t route) {
-  const int64_t back = taps - 1 - tap;
-  return route >= 2 ? i + back : i - back;
-}
+// What task `index` of a call works on: features [first, first + count) of the items
+// [begin, end) of the batch.
+struct Part {
+  int64_t block, chunk, first, count, begin, end;
 
-template <class T, class W>
-void add_row(const T* x, W weight, W* total, int64_t count) {
-  for (int64_t c = 0; c < count; ++c) total[c] += weight * W(x[c]);
-}
+  template <class T, class W>
+  Part(const Conv<T, W>& a, int64_t index)
+      : block(index % a.blocks), chunk(index / a.blocks), first(block * kBlock),
+        count(std::min(kBlock, a.d - first)), begin(chunk * a.items),
+        end(std::min(a.b, begin + a.items)) {}
+};
 
-template <class T, class W>
-void dot_row(const T* x, const T* y, W* lanes, int64_t count) {
+// Call `run(c, lanes)` for all features: `lanes` is kLanes, a constant, but at the end.
+template <class Run>
+MMMAMBAMIXER_INLINE void by_lanes(int64_t count, const Run& run) {
   int64_t c = 0;
-  for (; c + kLanes <= count; c += kLanes)
-    for (int64_t j = 0; j < kLanes; ++j) lanes[j] += W(x[c + j]) * W(y[c + j]);
-  for (int64_t j = 0; c + j < count; ++j) lanes[j] += W(x[c + j]) * W(y[c + j]);
+  for (; c + kLanes <= count; c += kLanes) run(c, kLanes);
+  if (c < count) run(c, count - c);
 }
+
+// total = bias + filter x. Row r of x lies r * back from x, row r of the filter r * width
+// before it.
+template <class T, class W>
+MMMAMBAMIXER_INLINE void convolve(const T* x, int64_t back, const W* filter,
+                                  int64_t width, const W* bias, int64_t reach, W* total,
+                                  int64_t lanes) {
+  for (int64_t j = 0; j < lanes; ++j) total[j] = bias[j];
+  for (int64_t r = 0; r <= reach; ++r) {
+    const T* row = x + r * back;
+    const W* tap = filter - r * width;
+    for (int64_t j = 0; j < lanes; ++j) total[j] += tap[j] * W(row[j]);
+  }
+}
+
+template <class T, class W>
+MMMAMBAMIXER_INLINE void forward_tasks(const Conv<T, W>& a, int64_t begin, int64_t end) {
+  for (int64_t task = begin; task < end; ++task) {
+    const int64_t k = task % a.g;
+    const Part p(a, task / a.g);
+    for (int64_t row = p.begin * a.l; row < p.end * a.l; ++row) {
+      const int64_t b = row / a.l, i = row % a.l, reach = a.before(k, i);
+      const T* x = a.v + row * a.d + p.first;
+      T* y = a.result + ((b * a.g + k) * a.l + i) * a.d + p.first;
+      by_lanes(p.count, [&](int64_t c, int64_t lanes) {
+        W total[kLanes] = {}, s[kLanes];
+        convolve(x + c, a.back(k), a.tap(k, 0, p.first + c), a.width,
+                 a.offset(k, p.first + c), reach, total, lanes);
+        if (a.silu) {
+          sigmoid(total, s);
+          for (int64_t j = 0; j < lanes; ++j) total[j] *= s[j];
+        }
+        for (int64_t j = 0; j < lanes; ++j) y[c + j] = T(total[j]);
+      });
+    }
+  }
+}
+
+// The backward of one task. With s the sums of a step, before the activation: the rows of
+// ds that a step needs are kept, t of them for each scan.
+template <class T, class W>
+struct Backward {
+  const Conv<T, W>& a;
+  Part p;
+  // Rows have an odd number of kLanes, as rows that lie 4 KiB apart wait for each other's
+  // stores.
+  int64_t length = ((std::min(a.d, kBlock) + kLanes - 1) / kLanes | 1) * kLanes;
+  int64_t sum_length = a.each ? length : kLanes;
+  std::vector<W> ds{std::vector<W>(a.g * a.t * length)};
+  std::vector<W> sums{std::vector<W>(a.sums() * sum_length)};  // (k, tap or bias, c)
+  std::vector<const W*> rows{std::vector<const W*>(a.g * a.t)};
+  std::vector<const W*> taps{std::vector<const W*>(a.g * a.t)};
+
+  W* ds_row(int64_t k, int64_t i) { return ds.data() + (k * a.t + i % a.t) * length; }
+
+  // ds of step i of scan k, and what it adds to the gradients of taps and bias.
+  MMMAMBAMIXER_INLINE void read(int64_t b, int64_t k, int64_t i) {
+    const int64_t reach = a.before(k, i), back = a.back(k);
+    const T* x = a.v + (b * a.l + i) * a.d + p.first;
+    const T* dy = a.dy + ((b * a.g + k) * a.l + i) * a.d + p.first;
+    W *out = ds_row(k, i), *own = sums.data() + k * (a.t + 1) * sum_length;
+    by_lanes(p.count, [&](int64_t c, int64_t lanes) {
+      W slope[kLanes], total[kLanes] = {}, s[kLanes];
+      for (int64_t j = 0; j < lanes; ++j) slope[j] = W(dy[c + j]);
+      if (a.silu) {
+        convolve(x + c, back, a.tap(k, 0, p.first + c), a.width,
+                 a.offset(k, p.first + c), reach, total, lanes);
+        sigmoid(total, s);
+        for (int64_t j = 0; j < lanes; ++j)
+          slope[j] *= s[j] * (1 + total[j] * (1 - s[j]));
+      }
+      for (int64_t j = 0; j < lanes; ++j) out[c + j] = slope[j];
+      W* sum = own + (a.each ? c : 0);
+      for (int64_t r = 0; r <= reach; ++r) {
+        const T* row = x + c + r * back;
+        W* tap = sum + (a.t - 1 - r) * sum_length;
+        for (int64_t j = 0; j < lanes; ++j) tap[j] += slope[j] * W(row[j]);
+      }
+      sum += a.t * sum_length;
+      for (int64_t j = 0; j < lanes; ++j) sum[j] += slope[j];
+    });
+  }
+
+  // dv of step i, which the steps after it in the order of each scan have read.
+  MMMAMBAMIXER_INLINE void write(int64_t b, int64_t i) {
+    int64_t count = 0;
+    for (int64_t k = 0; k < a.g; ++k)
+      for (int64_t r = 0; r <= a.after(k, i); ++r, ++count) {
+        rows[count] = ds_row(k, a.turned(k) ? i - r : i + r);
+        taps[count] = a.tap(k, r, p.first);
+      }
+    T* dv = a.result + (b * a.l + i) * a.d + p.first;
+    by_lanes(p.count, [&](int64_t c, int64_t lanes) {
+      W total[kLanes] = {};
+      for (int64_t n = 0; n < count; ++n) {
+        const W *row = rows[n] + c, *tap = taps[n] + (a.each ? c : 0);
+        for (int64_t j = 0; j < lanes; ++j) total[j] += tap[j] * row[j];
+      }
+      for (int64_t j = 0; j < lanes; ++j) dv[c + j] = T(total[j]);
+    });
+  }
+
+  // Add the sums to those of the chunk, and set them to 0.
+  MMMAMBAMIXER_INLINE void flush() {
+    const int64_t columns = a.columns(), count = a.each ? p.count : kLanes;
+    double* total = a.partial + p.chunk * a.sums() * columns +
+                    (a.each ? p.first : p.block * kLanes);
+    for (int64_t n = 0; n < a.sums(); ++n)
+      for (int64_t c = 0; c < count; ++c) {
+        total[n * columns + c] += double(sums[n * sum_length + c]);
+        sums[n * sum_length + c] = 0;
+      }
+  }
+
+  MMMAMBAMIXER_INLINE void run() {
+    const int64_t steps = a.each ? kSums : kSums * kLanes / kBlock;
+    int64_t added = 0;
+    for (int64_t b = p.begin; b < p.end; ++b) {
+      for (int64_t i = 1 - a.t; i < a.l; ++i) {
+        for (int64_t k = 0; k < a.g; ++k) {
+          const int64_t next = a.turned(k) ? i : i + a.t - 1;
+          if (next >= 0 && next < a.l) read(b, k, next);
+        }
+        if (i >= 0) write(b, i);
+        if (++added % steps == 0) flush();
+      }
+    }
+    flush();
+  }
+};
+
+template <class T, class W>
+MMMAMBAMIXER_INLINE void backward_tasks(const Conv<T, W>& a, int64_t begin, int64_t end) {
+  for (int64_t task = begin; task < end; ++task) Backward<T, W>{a, Part(a, task)}.run();
+}
+
+// ---- The same for each instruction set
+
+#define KERNELS(NAME, TARGET)                                                    \
+  template <class T, class W>                                                    \
+  TARGET void forward_##NAME(const Conv<T, W>& a, int64_t begin, int64_t end) {  \
+    forward_tasks(a, begin, end);                                                \
+  }                                                                              \
+  template <class T, class W>                                                    \
+  TARGET void backward_##NAME(const Conv<T, W>& a, int64_t begin, int64_t end) { \
+    backward_tasks(a, begin, end);                                               \
+  }
+
+KERNELS(portable, )
+#ifdef MMMAMBAMIXER_X86
+KERNELS(avx2, __attribute__((target("avx2,fma,f16c"))))
+KERNELS(avx512, __attribute__((target("avx512f,avx512dq,avx512bw,avx512vl,avx2,fma,f16c,"
+                                      "prefer-vector-width=512"))))
+#endif
+
+template <class T, class W>
+using Run = void (*)(const Conv<T, W>&, int64_t, int64_t);
+
+// What the scans chose, so that MMMAMBAMIXER_CPU names the kernels of both.
+template <class T, class W>
+Run<T, W> choose(bool forward) {
+#ifdef MMMAMBAMIXER_X86
+  if (&kernels() == &kernels_avx512)
+    return forward ? forward_avx512<T, W> : backward_avx512<T, W>;
+  if (&kernels() == &kernels_avx2)
+    return forward ? forward_avx2<T, W> : backward_avx2<T, W>;
+#endif
+  return forward ? forward_portable<T, W> : backward_portable<T, W>;
+}
+
+template <class T, class W>
+void run(const Conv<T, W>& conv, bool forward) {
+  const auto kernel = choose<T, W>(forward);
+  parallel_for(0, conv.tasks() * (forward ? conv.g : 1), 1,
+               [&](int64_t begin, int64_t end) { kernel(conv, begin, end); });
+}
+
+// A filter as Conv wants it: rows of one number for each feature, or of kLanes equal ones.
+template <class W>
+struct Rows {
+  Rows(const Tensor& filter, bool each, Kind work) : own(dense(filter, work)) {
+    if (each) return;
+    const W* from = mmmambamixer::data<W>(own);
+    for (int64_t n = 0; n < own.numel(); ++n) copies.insert(copies.end(), kLanes, from[n]);
+  }
+  const W* data() const {
+    return copies.empty() ? mmmambamixer::data<W>(own) : copies.data();
+  }
+
+  Tensor own;
+  std::vector<W> copies;
+};
 
 Tensor forward(const Tensor& v_, const Tensor& weight_, const Tensor& bias_,
-               const Integers& routes) {
-  if (weight_.dim() == 3) return depthwise_forward(v_, weight_, bias_, routes);
+               const Integers& routes, bool silu) {
   const Kind kind = kind_of(v_, "v"), work = work_kind(kind);
   const Tensor v = dense(v_, kind);
-  const Tensor weight = dense(weight_, work), bias = dense(bias_, work);
-  const Shape s(v, weight);
-  Tensor y = empty({s.b, s.g, s.l, s.d}, kind);
+  Tensor y = empty({v.size(0), weight_.size(0), v.size(1), v.size(2)}, kind);
   dispatch(kind, [&](auto t, auto w) {
     using T = decltype(t);
     using W = decltype(w);
-    const W *filter = data<W>(weight), *offset = data<W>(bias);
-    const T* in = data<T>(v);
-    T* out = mutable_data<T>(y);
-    parallel_for(0, s.b * s.g * s.blocks, 1, [&](int64_t begin, int64_t end) {
-      W total[kBlock];
-      for (int64_t task = begin; task < end; ++task) {
-        const int64_t first = task % s.blocks * kBlock, k = task / s.blocks % s.g;
-        const int64_t b = task / s.blocks / s.g, count = std::min(kBlock, s.d - first);
-        for (int64_t i = 0; i < s.l; ++i) {
-          std::fill(total, total + count, offset[k]);
-          for (int64_t tap = 0; tap < s.t; ++tap) {
-            const int64_t from = source(i, tap, s.t, routes[k]);
-            if (from >= 0 && from < s.l)
-              add_row(in + (b * s.l + from) * s.d + first, filter[k * s.t + tap], total,
-                      count);
-          }
-          T* row = out + ((b * s.g + k) * s.l + i) * s.d + first;
-          for (int64_t c = 0; c < count; ++c) row[c] = T(total[c]);
-        }
-      }
-    });
+    Conv<T, W> conv(v, weight_, routes, silu);
+    const Rows<W> weight(weight_, conv.each, work), bias(bias_, conv.each, work);
+    conv.weight = weight.data(), conv.bias = bias.data();
+    conv.result = mutable_data<T>(y);
+    run(conv, true);
   });
   return y;
 }
 
+// Write the sums of all chunks: one for each feature, or of all features.
+template <class T, class W>
+void write_sums(const Conv<T, W>& a, const std::vector<double>& partial, W* taps,
+                W* bias) {
+  const int64_t columns = a.columns(), size = a.sums() * columns;
+  std::vector<double> total(size);
+  for (int64_t chunk = 0; chunk < a.chunks; ++chunk)
+    for (int64_t n = 0; n < size; ++n) total[n] += partial[chunk * size + n];
+  for (int64_t n = 0; n < a.sums(); ++n) {
+    W*& out = n % (a.t + 1) < a.t ? taps : bias;
+    const double* row = total.data() + n * columns;
+    if (a.each)
+      for (int64_t c = 0; c < columns; ++c) *out++ = W(row[c]);
+    else
+      *out++ = W(std::accumulate(row, row + columns, 0.0));
+  }
+}
+
 std::tuple<Tensor, Tensor, Tensor> backward(const Tensor& dy_, const Tensor& v_,
-                                            const Tensor& weight_,
-                                            const Integers& routes) {
-  if (weight_.dim() == 3) return depthwise_backward(dy_, v_, weight_, routes);
+                                            const Tensor& weight_, const Tensor& bias_,
+                                            const Integers& routes, bool silu) {
   const Kind kind = kind_of(v_, "v"), work = work_kind(kind);
   const Tensor v = dense(v_, kind), dy = dense(dy_, kind);
-  const Tensor weight = dense(weight_, work);
-  const Shape s(v, weight);
   Tensor dv = empty(v.sizes(), kind);
-  Tensor dweight = empty(weight.sizes(), work);
-  Tensor dbias = empty({s.g}, work);
+  Tensor dweight = empty(weight_.sizes(), work), dbias = empty(bias_.sizes(), work);
   dispatch(kind, [&](auto t, auto w) {
     using T = decltype(t);
     using W = decltype(w);
-    const W* filter = data<W>(weight);
-    const T *in = data<T>(v), *grad = data<T>(dy);
-    T* out = mutable_data<T>(dv);
-    const int64_t sums = s.g * (s.t + 1);  // of each scan: its taps, then its bias
-    std::vector<double> partial(s.b * s.blocks * sums);
-    parallel_for(0, s.b * s.blocks, 1, [&](int64_t begin, int64_t end) {
-      std::vector<W> lanes(sums * kLanes);
-      W total[kBlock];
-      for (int64_t task = begin; task < end; ++task) {
-        const int64_t first = task % s.blocks * kBlock, b = task / s.blocks;
-        const int64_t count = std::min(kBlock, s.d - first);
-        double* part = partial.data() + task * sums;
-        const auto dy_row = [&](int64_t k, int64_t i) {
-          return grad + ((b * s.g + k) * s.l + i) * s.d + first;
-        };
-        for (int64_t i = 0; i < s.l; ++i) {
-          const T* row = in + (b * s.l + i) * s.d + first;
-          std::fill(total, total + count, W(0));
-          std::fill(lanes.begin(), lanes.end(), W(0));
-          for (int64_t k = 0; k < s.g; ++k) {
-            W* sum = lanes.data() + k * (s.t + 1) * kLanes;
-            for (int64_t tap = 0; tap < s.t; ++tap) {
-              // step i was read by the step that lies as far on the other side
-              const int64_t to = 2 * i - source(i, tap, s.t, routes[k]);
-              if (to < 0 || to >= s.l) continue;
-              add_row(dy_row(k, to), filter[k * s.t + tap], total, count);
-              dot_row(dy_row(k, to), row, sum + tap * kLanes, count);
-            }
-            const T* own = dy_row(k, i);
-            for (int64_t c = 0; c < count; ++c)
-              sum[s.t * kLanes + c % kLanes] += W(own[c]);
-          }
-          T* result = out + (b * s.l + i) * s.d + first;
-          for (int64_t c = 0; c < count; ++c) result[c] = T(total[c]);
-          for (int64_t n = 0; n < sums; ++n)
-            for (int64_t j = 0; j < kLanes; ++j) part[n] += double(lanes[n * kLanes + j]);
-        }
-      }
-    });
-    W *taps = mutable_data<W>(dweight), *biases = mutable_data<W>(dbias);
-    for (int64_t n = 0; n < sums; ++n) {
-      double total = 0;
-      for (int64_t task = 0; task < s.b * s.blocks; ++task)
-        total += partial[task * sums + n];
-      const int64_t k = n / (s.t + 1), tap = n % (s.t + 1);
-      (tap < s.t ? taps[k * s.t + tap] : biases[k]) = W(total);
-    }
+    Conv<T, W> conv(v, weight_, routes, silu);
+    const Rows<W> weight(weight_, conv.each, work), bias(bias_, conv.each, work);
+    std::vector<double> partial(conv.chunks * conv.sums() * conv.columns());
+    conv.weight = weight.data(), conv.bias = bias.data();
+    conv.dy = data<T>(dy);
+    conv.result = mutable_data<T>(dv);
+    conv.partial = partial.data();
+    run(conv, false);
+    write_sums(conv, partial, mutable_data<W>(dweight), mutable_data<W>(dbias));
   });
   return {dv, dweight, dbias};
 }

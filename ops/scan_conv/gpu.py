@@ -2,7 +2,8 @@
 
 A program owns a tile of one sequence, forward for all scans. Backward it is one warp
 and adds up its part of the gradients of the filters, and one sum over the programs
-merges them: no atomics, so results repeat bit for bit.
+merges them: no atomics, so results repeat bit for bit. Before it, behind a SiLU, the
+forward's kernel computes the sums again and writes their gradient.
 
 Axis letters: b batch, g scan, l step, d feature, t tap.
 """
@@ -26,18 +27,33 @@ MAX_ROUTES = 31  # routes travel as two bits each of one int64
 ONE_WARP = dict(num_warps=1, enable_fp_fusion=False)
 
 
-def forward(v: Tensor, weight: Tensor, bias: Tensor, routes: Sequence[int]) -> Tensor:
+def forward(
+    v: Tensor, weight: Tensor, bias: Tensor, routes: Sequence[int], silu: bool
+) -> Tensor:
     """Return `(b, g, l, d)` in the dtype of `v`."""
     b, l, d = v.shape
     y = v.new_empty(b, len(weight), l, d)
-    _launch(_forward_kernel, v, weight, routes, bias.contiguous(), y)
+    tensors = bias.contiguous(), None, y
+    _launch(_forward_kernel, v, weight, routes, *tensors, SILU=silu)
     return y
 
 
 def backward(
-    dy: Tensor, v: Tensor, weight: Tensor, routes: Sequence[int]
+    dy: Tensor,
+    v: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    routes: Sequence[int],
+    silu: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the gradients of `v`, `weight` and `bias`."""
+    if silu:
+        ds = torch.empty_like(
+            dy, dtype=weight.dtype, memory_format=torch.contiguous_format
+        )
+        tensors = bias.contiguous(), dy.contiguous(), ds
+        _launch(_forward_kernel, v, weight, routes, *tensors, SILU=True)
+        dy = ds
     (b, l, d), (g, t) = v.shape, weight.shape[:2]
     dv = empty_along(v)
     steps, features = _tile_of(v)
@@ -90,7 +106,8 @@ def _forward_kernel(
     v_d,
     weight,
     bias,
-    y,
+    dy,
+    result,
     routes,
     l,
     d,
@@ -100,7 +117,9 @@ def _forward_kernel(
     WORK: tl.constexpr,
     STEPS: tl.constexpr,
     FEATURES: tl.constexpr,
+    SILU: tl.constexpr,
 ):
+    """Store y or, if there is `dy`, the gradient of what goes into the SiLU."""
     l, d = wide(l), wide(d)
     b, step, feature, _ = _tile(l, d, STEPS, FEATURES)
     real = (step < l) & (feature < d)
@@ -113,7 +132,15 @@ def _forward_kernel(
             x = _load(v, step - sign * j, feature, v_l, v_d, l, d, WORK)
             tap = k * T + T - 1 - j
             total += _filter(weight, tap, feature, d, BY_FEATURE, WORK) * x
-        tl.store(y + ((b * G + k) * l + step) * d + feature, total, mask=real)
+        at = ((b * G + k) * l + step) * d + feature
+        if SILU:
+            s = 1.0 / (1.0 + tl.exp(-total))
+            if dy is None:
+                total *= s
+            else:
+                total = s * (1.0 + total * (1.0 - s))
+                total *= tl.load(dy + at, mask=real, other=0.0).to(WORK)
+        tl.store(result + at, total, mask=real)
 
 
 @triton.jit

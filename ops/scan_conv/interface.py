@@ -6,7 +6,13 @@ import torch
 from torch import Tensor
 
 from ..backend import NAMESPACE, register
-from ..checks import expect, expect_one_for_each_scan, expect_shape, expect_tensors
+from ..checks import (
+    expect,
+    expect_bool,
+    expect_one_for_each_scan,
+    expect_shape,
+    expect_tensors,
+)
 from ..derivatives import register_derivatives
 from ..dtypes import work_dtype
 from ..layout import empty_along
@@ -15,7 +21,12 @@ from .reference import scan_conv_backward_reference, scan_conv_reference
 
 
 def scan_conv(
-    v: Tensor, weight: Tensor, bias: Tensor, *, routes: Sequence[Route]
+    v: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    *,
+    routes: Sequence[Route],
+    silu: bool = False,
 ) -> Tensor:
     r"""Convolve a sequence along its length, causally in the order of each scan.
 
@@ -30,6 +41,7 @@ def scan_conv(
             `(g, t, d)`; the last of the t taps is on the step itself.
         bias: `(g,)`, or `(g, d)`.
         routes: Order of visit of each of the g scans; `COLUMNS` is `ROWS` here.
+        silu: Return SiLU(y), of y before it is rounded to the dtype of `v`.
 
     Returns:
         `(b, g, l, d)` in the dtype of `v`.
@@ -56,32 +68,36 @@ def scan_conv(
     else:
         expect_shape('bias', bias, (g,), '(g,)')
     expect_one_for_each_scan(routes, g)
+    expect_bool('silu', silu)
     work = work_dtype(v)
     numbers = [int(Route(route)) for route in routes]
-    return torch.ops.mmmambamixer.scan_conv(v, weight.to(work), bias.to(work), numbers)
+    return torch.ops.mmmambamixer.scan_conv(
+        v, weight.to(work), bias.to(work), numbers, silu
+    )
 
 
 def _setup_context(ctx, inputs, output):
-    v, weight, _, ctx.routes = inputs
-    ctx.save_for_backward(v, weight)
+    *tensors, ctx.routes, ctx.silu = inputs
+    ctx.save_for_backward(*tensors)
 
 
 def _backward(ctx, dy):
-    v, weight = ctx.saved_tensors
-    grads = torch.ops.mmmambamixer.scan_conv_backward(dy, v, weight, ctx.routes)
-    return (*grads, None)
+    grads = torch.ops.mmmambamixer.scan_conv_backward(
+        dy, *ctx.saved_tensors, ctx.routes, ctx.silu
+    )
+    return (*grads, None, None)
 
 
-def _fake(v, weight, bias, routes):
+def _fake(v, weight, bias, routes, silu):
     b, l, d = v.shape
     return v.new_empty(b, weight.shape[0], l, d)
 
 
-def _fake_backward(dy, v, weight, routes):
+def _fake_backward(dy, v, weight, bias, routes, silu):
     return (
         empty_along(v) if v.is_cuda else v.new_empty(v.shape),
         weight.new_empty(weight.shape),
-        weight.new_empty((weight.shape[0], *weight.shape[2:])),
+        bias.new_empty(bias.shape),
     )
 
 

@@ -32,9 +32,15 @@ def centred_taps(weight: Tensor, routes: Sequence[int]) -> Tensor:
 
 
 def scan_conv_reference(
-    v: Tensor, weight: Tensor, bias: Tensor, routes: Sequence[int]
+    v: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    routes: Sequence[int],
+    silu: bool = False,
 ) -> Tensor:
     """Same arguments and result as `scan_conv`, differentiable by autograd."""
+    if silu:
+        return F.silu(scan_conv_reference(v, weight, bias, routes))
     if weight.dim() == 3:
         return _each_feature(v, weight, bias, routes)
     if v.numel() == 0:  # conv2d takes no empty image
@@ -49,9 +55,22 @@ def scan_conv_reference(
 
 
 def scan_conv_backward_reference(
-    dy: Tensor, v: Tensor, weight: Tensor, routes: Sequence[int]
+    dy: Tensor,
+    v: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    routes: Sequence[int],
+    silu: bool = False,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the gradients of `v`, `weight` and `bias`."""
+    if silu:
+        work = work_dtype(v)
+        wide = v.to(work)
+        y = scan_conv_reference(wide, weight, bias, routes)
+        s = torch.sigmoid(y)
+        dy = dy.to(work) * s * (1 + y * (1 - s))
+        dv, *sums = scan_conv_backward_reference(dy, wide, weight, bias, routes)
+        return dv.to(v.dtype), *sums
     if weight.dim() == 3:
         return _each_feature_backward(dy, v, weight, routes)
     t, l = weight.shape[1], v.shape[1]

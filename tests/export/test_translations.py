@@ -145,16 +145,18 @@ def test_a_selective_scan_with_groups_and_its_last_state(full, dtype):
         assert_close(result, truth, dtype)
 
 
+@pytest.mark.parametrize('silu', [False, True])
 @pytest.mark.parametrize('features', [(), (D,)], ids=['one filter', 'one a feature'])
-def test_a_scan_convolution_in_both_directions(features):
+def test_a_scan_convolution_in_both_directions(features, silu):
     weight, bias = torch.randn(2, 3, *features), torch.randn(2, *features)
 
     def call(v):
-        return scan_conv(v, weight, bias, routes=TWO_WAYS)
+        return scan_conv(v, weight, bias, routes=TWO_WAYS, silu=silu)
 
     v = torch.randn(3, 9, D)
     [result] = run(call, [torch.randn(2, 5, D)], [v], [(0, 1)])
-    assert_close(result, scan_conv_reference(v, weight, bias, TWO_WAYS), F32)
+    expected = scan_conv_reference(v, weight, bias, TWO_WAYS, silu)
+    assert_close(result, expected, F32)
 
 
 @pytest.mark.parametrize('dtype', [F32, F16])

@@ -21,7 +21,7 @@ OPTIONS = {
     'selective_scan': dict(delta_softplus=True, return_last_state=True),
     'cross_selective_scan': dict(routes=CROSS, height=5, width=7),
     'scan_conv': dict(routes=CROSS),
-    'scan_conv of each feature': dict(routes=CROSS),
+    'scan_conv of each feature': dict(routes=CROSS, silu=True),
     'weighted_sum': {},
 }
 FUNCTIONS = {
@@ -65,8 +65,10 @@ def raw_calls(dtype, some):
     y, last_state, states = OPS.selective_scan(*scan, True, dtype, INTERVAL)
     merged, kept = OPS.cross_selective_scan(*cross, routes, *size, INTERVAL)
     tensors, weights = [torch.randn(3, 5).to(dtype) for _ in range(3)], torch.randn(3)
-    sequence, taps = torch.randn(2, 9, 5).to(dtype), torch.randn(2, 3)
-    convolved, own_taps = torch.randn(2, 2, 9, 5).to(dtype), torch.randn(2, 3, 5)
+    sequence, convolved = torch.randn(2, 9, 5).to(dtype), torch.randn(2, 2, 9, 5)
+    convolved = convolved.to(dtype)
+    taps = torch.randn(2, 3), torch.randn(2)
+    own_taps = torch.randn(2, 3, 5), torch.randn(2, 5)
     dlast = torch.randn_like(last_state) if some else None
     weights = weights.to(last_state.dtype)
     return {
@@ -78,10 +80,12 @@ def raw_calls(dtype, some):
         'cross_selective_scan_backward': (
             *(torch.randn_like(merged), *cross, kept, routes, *size, INTERVAL),
         ),
-        'scan_conv': (sequence, taps, taps[:, 0], [0, 2]),
-        'scan_conv_backward': (convolved, sequence, taps, [0, 2]),
-        'scan_conv of each feature': (sequence, own_taps, own_taps[:, 0], [0, 2]),
-        'scan_conv_backward of each feature': (convolved, sequence, own_taps, [0, 2]),
+        'scan_conv': (sequence, *taps, [0, 2], some),
+        'scan_conv_backward': (convolved, sequence, *taps, [0, 2], some),
+        'scan_conv of each feature': (sequence, *own_taps, [0, 2], some),
+        'scan_conv_backward of each feature': (
+            *(convolved, sequence, *own_taps, [0, 2], some),
+        ),
         'weighted_sum': (tensors, weights),
         'weighted_sum_backward': (torch.randn(3, 5).to(dtype), tensors, weights),
     }

@@ -31,7 +31,7 @@ def call():
     evaluate(selective_scan, scan, delta_softplus=True, return_last_state=True)
     evaluate(cross_selective_scan, cross, routes=CROSS, height=5, width=7)
     evaluate(scan_conv, conv, routes=CROSS)
-    evaluate(scan_conv, each, routes=CROSS)
+    evaluate(scan_conv, each, routes=CROSS, silu=True)
     evaluate(lambda weights, **x: weighted_sum(x.values(), weights), sums)
 
 def leaking():

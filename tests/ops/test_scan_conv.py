@@ -22,7 +22,7 @@ def inputs(b, l, d, g, t, dtype=torch.float32, each=False):
     )
 
 
-def grouped_conv1d(v, weight, bias, *, routes):
+def grouped_conv1d(v, weight, bias, *, routes, silu=False):
     """Convolve by `conv1d`: pad before the sequence, turn it for backward routes."""
     d = v.shape[2]
     results = []
@@ -34,7 +34,8 @@ def grouped_conv1d(v, weight, bias, *, routes):
             w, b = w[:, None].expand(-1, d), b.expand(d)
         y = F.conv1d(x, w.mT[:, None], b, groups=d)  # (b, d, l)
         results.append((y.flip(2) if backward else y).mT)
-    return torch.stack(results, dim=1)
+    y = torch.stack(results, dim=1)
+    return y / (1 + torch.exp(-y)) if silu else y
 
 
 both_forms = pytest.mark.parametrize('each', [False, True], ids=['shared', 'each'])
@@ -45,7 +46,9 @@ both_forms = pytest.mark.parametrize('each', [False, True], ids=['shared', 'each
 )
 @pytest.mark.parametrize('taps', [1, 2, 4, 5])
 def test_equals_the_reference(size, taps):
-    check(scan_conv, scan_conv_reference, inputs(*size, 4, taps), routes=CROSS)
+    given = inputs(*size, 4, taps)
+    for silu in (False, True):
+        check(scan_conv, scan_conv_reference, given, routes=CROSS, silu=silu)
 
 
 SIZES = [
@@ -59,10 +62,11 @@ SIZES = [
 def test_each_feature_equals_grouped_convolutions(size, taps):
     """Another formula than the reference: the one of Mamba, by `conv1d`."""
     given = inputs(*size, 4, taps, each=True)
-    check(scan_conv, grouped_conv1d, given, routes=CROSS)
+    options = dict(routes=CROSS, silu=taps > 2)
+    check(scan_conv, grouped_conv1d, given, **options)
     exact = {k: x.double() for k, x in given.items()}
-    expected = evaluate(grouped_conv1d, exact, routes=CROSS)
-    actual = evaluate(scan_conv_reference, exact, expected.dys, routes=CROSS)
+    expected = evaluate(grouped_conv1d, exact, **options)
+    actual = evaluate(scan_conv_reference, exact, expected.dys, **options)
     for kind in (0, 1):
         for name, x in expected[kind].items():
             assert_close(name, actual[kind][name], x, 1e-13)
@@ -98,6 +102,7 @@ def test_dtypes(dtype, each):
         scan_conv_reference,
         inputs(2, 19, 40, 2, 4, dtype, each),
         routes=FORWARD_BACKWARD,
+        silu=True,
     )
 
 
@@ -186,7 +191,12 @@ def test_empty(shape, each):
 def test_gradcheck(each):
     given = inputs(2, 5, 3, 4, 3, torch.float64, each)
     leaves = [x.requires_grad_() for x in given.values()]
-    assert torch.autograd.gradcheck(lambda *x: scan_conv(*x, routes=CROSS), leaves)
+    for silu in (False, True):
+
+        def call(*x, silu=silu):
+            return scan_conv(*x, routes=CROSS, silu=silu)
+
+        assert torch.autograd.gradcheck(call, leaves)
 
 
 @both_forms
@@ -196,14 +206,36 @@ def test_gradcheck(each):
 def test_the_backward_that_runs_on_gpu_equals_autograd(size, each):
     given = inputs(*size, 4, 4, torch.float64, each)
     leaves = [x.requires_grad_() for x in given.values()]
-    y = scan_conv_reference(*leaves, CROSS)
-    dy = torch.randn_like(y)
-    expected = torch.autograd.grad(y, leaves, dy)
-    actual = scan_conv_backward_reference(
-        dy, given['v'].detach(), given['weight'].detach(), CROSS
+    for silu in (False, True):
+        y = scan_conv_reference(*leaves, CROSS, silu)
+        dy = torch.randn_like(y)
+        expected = torch.autograd.grad(y, leaves, dy)
+        detached = [x.detach() for x in leaves]
+        actual = scan_conv_backward_reference(dy, *detached, CROSS, silu)
+        for name, a, b in zip(given, actual, expected, strict=True):
+            assert_close(name, a, b, 1e-13)
+
+
+@both_forms
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float64])
+def test_silu_of_any_number(dtype, each):
+    """Also where e^-x leaves the range of the dtype; and a NaN stays where it is."""
+    x = torch.cat([torch.linspace(-120, 120, 4801), torch.tensor([-1e30, 1e30])])
+    x = torch.stack([x.to(dtype), torch.full_like(x, float('nan'), dtype=dtype)])
+    given = inputs(1, 2, len(x[0]), 1, 1, dtype, each) | dict(v=x[None])
+    given['weight'].fill_(1), given['bias'].zero_()
+    actual = evaluate(scan_conv, given, routes=CROSS[:1], silu=True)
+    y, dv, dy = (
+        actual.results['y'][0, 0],
+        actual.gradients['dv'][0],
+        actual.dys[0][0, 0],
     )
-    for name, a, b in zip(given, actual, expected, strict=True):
-        assert_close(name, a, b, 1e-13)
+    s, ulp = torch.sigmoid(x.double()), torch.finfo(dtype).eps
+    slope = s * (1 + x * (1 - s))  # which has a zero
+    for value, truth, atol in ((y, x * s, 1e-30), (dv, dy * slope, 8 * ulp)):
+        assert value[1].isnan().all()
+        value, truth = value[0].double(), truth[0].double()
+        assert torch.allclose(value, truth, rtol=8 * ulp, atol=atol)
 
 
 @pytest.mark.parametrize(

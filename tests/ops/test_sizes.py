@@ -67,10 +67,10 @@ def test_scan_conv_of_each_feature(axis, size):
 @pytest.mark.parametrize('shape', [(0, 4, 3), (2, 0, 3), (2, 4, 0)])
 def test_scan_conv_on_gpu_takes_what_is_empty(shape):
     """There the reference runs, whose convolution takes no empty image."""
-    v, weight, bias = torch.randn(shape), torch.randn(2, 3), torch.randn(2)
-    y = scan_conv_reference(v, weight, bias, CROSS[:2])
+    given = torch.randn(shape), torch.randn(2, 3), torch.randn(2), CROSS[:2], True
+    y = scan_conv_reference(*given)
     assert y.shape == (shape[0], 2, *shape[1:])
-    grads = scan_conv_backward_reference(y, v, weight, CROSS[:2])
+    grads = scan_conv_backward_reference(y, *given)
     assert [tuple(x.shape) for x in grads] == [shape, (2, 3), (2,)]
     assert not any(x.any() for x in grads)
 

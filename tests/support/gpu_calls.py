@@ -62,6 +62,7 @@ AXES = {
         dtypes=DTYPES[:3] + DTYPES[-1:],
         layout=LAYOUTS,
         by_feature=YES_NO,
+        silu=YES_NO,
         routes=([1], [3, 2, 0], [2] * 2 + [0] * 15, [0] * 15 + [2] * 2),
         taps=(1, 3),
         d=(1, 5, 64),
@@ -145,14 +146,14 @@ def _cross(b, d, l, n, r, *, dtypes, shared, D, bias, routes, **_):
     return function, cross_inputs(b, len(routes), l, d, n, r, **options).values()
 
 
-def _conv(b, l, d, *, dtypes, by_feature, routes, taps, **_):
+def _conv(b, l, d, *, dtypes, by_feature, silu, routes, taps, **_):
     features = (d,) if by_feature else ()
     v, g = torch.randn(b, l, d).to(dtypes[0]), len(routes)
     taps = taps if g < 16 else 1  # the loops over scans and taps are unrolled
     weight, bias = torch.randn(g, taps, *features), torch.randn(g, *features)
 
     def function(*x):
-        return ops.scan_conv(*x, routes=routes)
+        return ops.scan_conv(*x, routes=routes, silu=silu)
 
     return function, [v, weight, bias]
 

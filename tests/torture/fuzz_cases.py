@@ -171,13 +171,15 @@ def conv_case(rng: random.Random) -> Case:
         dtypes=dtypes_of(rng, 2),
         values=rng.choice(VALUES[:-1]),
         each=rng.random() < 0.5,
+        silu=rng.random() < 0.5,
     )
 
 
 def conv_call(case: Case) -> Call:
     """Return the call of a case of `scan_conv`."""
     dtype, parameters = (getattr(torch, name) for name in case['dtypes'])
-    routes = [ops.Route(k) for k in case['routes']]
+    options = dict(routes=[ops.Route(k) for k in case['routes']], silu=case['silu'])
+    routes = options['routes']
     features = [case['d']] if case['each'] else []
     inputs = dict(
         v=torch.randn(case['b'], case['l'], case['d']).to(dtype),
@@ -186,8 +188,8 @@ def conv_call(case: Case) -> Call:
     )
     narrow_parameters(inputs, parameters, ('weight', 'bias'))
     return Call(
-        lambda **given: ops.scan_conv(**given, routes=routes),
-        lambda **given: ops.scan_conv_reference(**given, routes=routes),
+        lambda **given: ops.scan_conv(**given, **options),
+        lambda **given: ops.scan_conv_reference(**given, **options),
         inputs,
     )
 

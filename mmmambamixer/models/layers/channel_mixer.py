@@ -64,7 +64,7 @@ class SelectiveChannelMixer(nn.Module):
         h, w = x.shape[1:3]
         v, z = self.in_proj(x), self.gate_proj(x)  # (b, h, w, e)
         v = v.flatten(1, 2).transpose(1, 2)  # (b, e, l)
-        v = F.silu(self.conv(v))  # (b, g, e, l)
+        v = self.conv(v)  # (b, g, e, l)
         y = self.s6(v, height=h, width=w)  # (b, e, l)
         y = y.transpose(1, 2).unflatten(1, (h, w))  # (b, h, w, e)
         y = self.norm(y) * F.silu(z)
@@ -72,7 +72,7 @@ class SelectiveChannelMixer(nn.Module):
 
 
 class ScanConv(nn.Module):
-    """Causal convolution along the channels, one filter for each scan.
+    """Causal convolution along the channels, one filter for each scan, then SiLU.
 
     Causal in the order of the scan: backward scans see later channels.
     `(b, e, l)` -> `(b, g, e, l)`.
@@ -97,7 +97,7 @@ class ScanConv(nn.Module):
         self.bias.uniform_(-bound, bound)
 
     def forward(self, v: Tensor) -> Tensor:
-        return scan_conv(v, self.weight, self.bias, routes=self.routes)
+        return scan_conv(v, self.weight, self.bias, routes=self.routes, silu=True)
 
 
 class MLP(nn.Sequential):

@@ -25,17 +25,17 @@ def make_inputs(b, l, d, g=2, t=3, *, by_feature=False, dtype=torch.float32):
 
 @pytest.fixture
 def compare(device, assert_close, tolerance):
-    def check(inputs, routes):
+    def check(inputs, routes, silu=False):
         """Compare the result and all gradients with autograd through the reference."""
         dtype, work = inputs[0].dtype, work_dtype(inputs[0])
         routes = [int(route) for route in routes]
         exact = [t.double().requires_grad_() for t in inputs]
-        y = scan_conv_reference(*exact, routes)
+        y = scan_conv_reference(*exact, routes, silu)
         dy = torch.randn(y.shape).to(dtype)
         expected = torch.autograd.grad(y, exact, dy.double())
-        v, weight, bias = (t.to(device) for t in inputs)
-        result = gpu.forward(v, weight, bias, routes)
-        grads = gpu.backward(dy.to(device), v, weight, routes)
+        given = [*(t.to(device) for t in inputs), routes, silu]
+        result = gpu.forward(*given)
+        grads = gpu.backward(dy.to(device), *given)
         assert result.dtype == dtype
         assert_close('y', result, y, tolerance[dtype][0])
         for name, grad, truth in zip(
@@ -71,6 +71,14 @@ def test_dtypes(compare, dtype, by_feature):
 
 
 @pytest.mark.parametrize('by_feature', [False, True])
+@pytest.mark.parametrize('dtype', [torch.float64, torch.float32, torch.bfloat16])
+def test_silu(compare, dtype, by_feature):
+    inputs = make_inputs(2, 18, 66, by_feature=by_feature, dtype=dtype)
+    inputs[0][0] *= 30  # where e^x leaves the range of fp32
+    compare(inputs, CROSS[1:3], silu=True)
+
+
+@pytest.mark.parametrize('by_feature', [False, True])
 def test_any_strides(compare, by_feature):
     inputs = make_inputs(2, 18, 3, by_feature=by_feature)
     inputs[0] = torch.randn(2, 3, 36).mT[:, ::2]
@@ -97,4 +105,4 @@ def test_repeats_bit_for_bit_in_any_order(compare, reverse_programs):
 def test_too_many_routes_are_refused(device):
     v, weight, bias = (t.to(device) for t in make_inputs(1, 2, 2, g=32))
     with pytest.raises(ValueError, match='at most 31 routes, got 32'):
-        gpu.forward(v, weight, bias, [0] * 32)
+        gpu.forward(v, weight, bias, [0] * 32, False)

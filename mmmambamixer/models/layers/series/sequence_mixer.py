@@ -64,13 +64,13 @@ class SelectiveSequenceMixer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         v, z = self.in_proj(x), self.gate_proj(x)  # (b, l, e)
-        v = F.silu(self.conv(v))  # (b, g, l, e)
+        v = self.conv(v)  # (b, g, l, e)
         y = self.s6(v, height=1, width=x.shape[1])  # (b, l, e)
         return self.out_proj(y.to(z.dtype) * F.silu(z))
 
 
 class FeatureScanConv(nn.Module):
-    """Causal convolution along a sequence, a filter for each scan and feature.
+    """Causal convolution along a sequence, one filter a scan and feature, then SiLU.
 
     Causal in the order of the scan: backward scans see later steps.
     `(b, l, e)` -> `(b, g, l, e)`.
@@ -100,4 +100,4 @@ class FeatureScanConv(nn.Module):
         self.bias.uniform_(-bound, bound)
 
     def forward(self, v: Tensor) -> Tensor:
-        return scan_conv(v, self.weight, self.bias, routes=self.routes)
+        return scan_conv(v, self.weight, self.bias, routes=self.routes, silu=True)
