@@ -15,6 +15,7 @@ from ..preflight.data.agreement import (
     ignored_labels,
     part_of,
     trained_part,
+    unread_classes,
     warn_of_classes,
 )
 from ..preflight.data.coco import CocoFile, watch_coco
@@ -31,6 +32,7 @@ from ..preflight.data.samples import (
     inner_datasets,
     same_random_numbers,
     step_lists,
+    warn_of_random_steps,
     watch_samples,
 )
 from ..preflight.data.unopened import explain_data
@@ -76,10 +78,14 @@ def open_data(
     for part, inner in datasets.items():
         key = f'{part}_dataloader'
         for dataset in inner:
+            if told := unread_classes(dataset, key):
+                raise ValueError(told)
             classes = class_names(runner, dataset)
             check_masks(dataset, classes, files, key)
             check_series(runner.model, dataset, key)
             warn_of_unread(dataset, key)
+            if part != 'train':
+                warn_of_random_steps(dataset, key)
             for steps in step_lists(dataset):
                 check_decoders(steps, f'the pipeline of {key}')
             watch_samples(dataset, ignored_in(runner, part, dataset))
@@ -255,4 +261,5 @@ def check_metrics(
     ):
         entry = entry if isinstance(entry, Mapping) else {}
         measured = datasets[i : i + 1] if own else datasets
-        check_metric(metric, entry, measured, sample, runner.model, part)
+        evaluated = measured if own else [loop.dataloader.dataset]
+        check_metric(metric, entry, measured, evaluated, sample, runner.model, part)

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 from mmengine.logging import print_log
 from torch import nn
 from torch.utils.data import Dataset
@@ -67,15 +68,30 @@ def part_of(dataset: Dataset, name: str, channels: int | None = None) -> Part:
 def trained_part(meta: Mapping, path: str) -> Part:
     """Return what a checkpoint at `path` says in its `meta`, old forms included."""
     data = meta.get('dataset_meta') or {}
-    classes = data.get('classes') or data.get('CLASSES') or meta.get('CLASSES')
-    return Part(
-        path, names_of(classes), reduce_zero_label=data.get('reduce_zero_label')
-    )
+    given = (data.get('classes'), data.get('CLASSES'), meta.get('CLASSES'))
+    classes = next(filter(None, map(names_of, given)), ())
+    return Part(path, classes, reduce_zero_label=data.get('reduce_zero_label'))
 
 
 def names_of(value) -> tuple[str, ...]:
     """Return a list of names; nothing if it is no list."""
+    value = value.tolist() if isinstance(value, np.ndarray) else value
     return tuple(map(str, value)) if isinstance(value, (list, tuple)) else ()
+
+
+def unread_classes(dataset: Dataset, key: str) -> str:
+    """Return a sentence about classes that a data set does not read as names, or ''."""
+    meta = getattr(dataset, 'metainfo', None) or {}
+    classes = meta.get('classes')
+    if isinstance(classes, str):
+        return (
+            f'metainfo.classes of {key} is the text {classes!r}, expected a list of '
+            f'names, such as [{classes!r}], or the path of a file with a name in each '
+            'line'
+        )
+    if names_of(meta.get('CLASSES')) not in ((), names_of(classes)):
+        return f"metainfo of {key} has 'CLASSES', which nothing reads: write 'classes'"
+    return ''
 
 
 def check_agreement(parts: Sequence[Part], *, has_heads: bool = True) -> None:

@@ -5,7 +5,7 @@ mmdet drops boxes that it cannot use, and says nothing.
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from numbers import Real
@@ -105,12 +105,12 @@ def check_annotations(content: Mapping, path: str) -> None:
     categories = dict.fromkeys(category['id'] for category in content['categories'])
     for annotation in content['annotations']:
         told = f'{path}: annotation {annotation["id"]}'
-        if annotation['image_id'] not in images:
+        if not has(images, annotation['image_id']):
             raise ValueError(
                 f'{told} has the image_id {annotation["image_id"]!r}, expected one of '
                 'an image of the file'
             )
-        if annotation['category_id'] not in categories:
+        if not has(categories, annotation['category_id']):
             raise ValueError(
                 f'{told} has the category_id {annotation["category_id"]!r}, expected '
                 f'one of [{few(map(repr, categories))}]'
@@ -137,7 +137,9 @@ def check_entries(content: Mapping, name: str, keys: Sequence[str], path: str) -
         if missing:
             raise ValueError(f"{path}: {name}[{i}] has no '{missing[0]}'")
     ids = set()
-    for entry in entries:
+    for i, entry in enumerate(entries):
+        if not isinstance(entry['id'], Hashable):
+            raise ValueError(f'{path}: {name}[{i}] has the id {entry["id"]}')
         if entry['id'] in ids:
             raise ValueError(f'{path}: several {name} have the id {entry["id"]}')
         ids.add(entry['id'])
@@ -155,7 +157,7 @@ def check_box(box, told: str) -> None:
     fine = (
         isinstance(box, list)
         and len(box) == 4
-        and all(isinstance(x, Real) and math.isfinite(x) for x in box)
+        and all(map(is_number, box))
         and min(box[2:]) >= 0
     )
     if not fine:
@@ -168,7 +170,7 @@ def check_numbers(annotation: Mapping, told: str) -> None:
     Text such as '0' would count as a crowd, which is not learnt.
     """
     area, crowd = annotation['area'], annotation.get('iscrowd')
-    if not isinstance(area, Real) or not math.isfinite(area):
+    if not is_number(area):
         raise ValueError(f'{told} has the area {area!r}, expected a number of pixels')
     if crowd not in (None, 0, 1):
         raise ValueError(f'{told} has iscrowd={crowd!r}, expected 0 or 1')
@@ -178,7 +180,8 @@ def check_size(mask, image: Mapping, told: str) -> None:
     """Raise ValueError unless a mask is polygons, or run lengths of its image."""
     if isinstance(mask, list):
         for polygon in mask:
-            if not isinstance(polygon, list) or len(polygon) % 2:
+            numbers = isinstance(polygon, list) and all(map(is_number, polygon))
+            if not numbers or len(polygon) % 2:
                 raise ValueError(
                     f'{told} has the polygon {polygon}, expected [x1, y1, x2, y2, ...]'
                 )
@@ -192,11 +195,23 @@ def check_size(mask, image: Mapping, told: str) -> None:
             f'its image, {expected}'
         )
     counts = mask.get('counts')
+    if not counts:
+        raise ValueError(f'{told} has a segmentation without counts, the run lengths')
     if isinstance(counts, list) and sum(counts) != expected[0] * expected[1]:
         raise ValueError(
             f'{told} has run lengths of {sum(counts)} pixels, expected those of its '
             f'image, {expected}'
         )
+
+
+def has(entries: Mapping, key) -> bool:
+    """Return whether there is such a key, which may be anything."""
+    return isinstance(key, Hashable) and key in entries
+
+
+def is_number(value) -> bool:
+    """Return whether a value is a finite number."""
+    return isinstance(value, Real) and math.isfinite(value)
 
 
 def check_boxes(annotations: Sequence, images: Mapping, path: str) -> None:

@@ -1,5 +1,6 @@
 """How many images, objects or pixels of each class there are to learn from."""
 
+import math
 import random
 import xml.etree.ElementTree as ET
 from collections import Counter
@@ -37,6 +38,7 @@ class Count:
         images: All of them.
         others: Names in annotation files that no class has, with their numbers.
         ignored: Objects that are left out, as crowds or difficult ones.
+        empty: Objects whose boxes have no pixel in their image.
     """
 
     unit: str
@@ -45,6 +47,7 @@ class Count:
     images: int = 0
     others: Counter = field(default_factory=Counter)
     ignored: int = 0
+    empty: int = 0
 
     def __add__(self, other: 'Count') -> 'Count':
         return Count(
@@ -54,6 +57,7 @@ class Count:
             self.images + other.images,
             self.others + other.others,
             self.ignored + other.ignored,
+            self.empty + other.empty,
         )
 
 
@@ -78,9 +82,9 @@ def count_labels(
         return None
     info = dataset.get_data_info(0)
     if 'instances' in info:
-        labels, looked_at, left_out = count_objects(dataset, len(classes))
-        others = other_names(dataset, classes, files)
-        return Count('object', labels, looked_at, len(dataset), others, left_out)
+        count = count_objects(dataset, len(classes))
+        count.others = other_names(dataset, classes, files)
+        return count
     if info.get('seg_map_path') and loading_steps(dataset):
         labels, looked_at = count_pixels(dataset, len(classes), ignored)
         return Count('pixel', labels, looked_at, len(dataset))
@@ -104,23 +108,40 @@ def count_images(dataset: Dataset, classes: int) -> tuple[Counter, int]:
     return labels, len(indices)
 
 
-def count_objects(dataset: Dataset, classes: int) -> tuple[Counter, int, int]:
-    """Return the objects of each class, of how many images, and those ignored."""
-    labels, indices, ignored = Counter(), some_of(len(dataset)), 0
+def count_objects(dataset: Dataset, classes: int) -> Count:
+    """Return the objects of each class, those that are ignored, and those without area.
+
+    Raises:
+        UnusableSample: Names an image with an object of a label that is no class.
+    """
+    indices = some_of(len(dataset))
+    count = Count('object', looked_at=len(indices), images=len(dataset))
     for index in indices:
         info = dataset.get_data_info(index)
         for instance in info['instances']:
             label = instance.get('bbox_label')
             if label is None or instance.get('ignore_flag'):
-                ignored += label is not None
+                count.ignored += label is not None
                 continue
             if not 0 <= label < classes:
                 told = alien_label(label, classes)
                 raise UnusableSample(
                     f'an object in the image {info["img_path"]} has {told}'
                 )
-            labels[int(label)] += 1
-    return labels, len(indices), ignored
+            if is_empty(instance.get('bbox'), info):
+                count.empty += 1
+            else:
+                count.labels[int(label)] += 1
+    return count
+
+
+def is_empty(box, info: Mapping) -> bool:
+    """Return whether a box, as (x1, y1, x2, y2), has no pixel in its image."""
+    if not isinstance(box, (list, tuple)) or len(box) != 4:
+        return False
+    right, bottom = info.get('width') or math.inf, info.get('height') or math.inf
+    x1, y1, x2, y2 = box
+    return min(x2, right) <= max(x1, 0) or min(y2, bottom) <= max(y1, 0)
 
 
 def some_of(size: int) -> Sequence[int]:
@@ -197,7 +218,7 @@ def check_counts(
         )
     else:
         meant = {*plain_names(classes)} & {*plain_names(list(count.others))}
-        level = WARNING if meant else INFO
+        level = WARNING if meant or count.empty else INFO
         print_log(f'{key}: {where}, {told}', 'current', level=level)
 
 
@@ -223,6 +244,8 @@ def numbers(count: Count, classes: Sequence[str], ignored: Set[int]) -> str:
         told += f'; {number:,} of the label {label}, which is ignored'
     if count.ignored:
         told += f'; {count.ignored:,} are ignored, as crowds or difficult ones'
+    if count.empty:
+        told += f'; {count.empty:,} have boxes without a pixel in their image'
     return told
 
 
@@ -230,6 +253,9 @@ def spelling(count: Count, unseen: Sequence[str]) -> str:
     """Return which names no class has, with the class that may have been meant."""
     if not count.others:
         return ''
-    names = [f'{name} ({number:,})' for name, number in count.others.most_common()]
+    names = [
+        f'{name if name == str(name).strip() else repr(name)} ({number:,})'
+        for name, number in count.others.most_common()
+    ]
     meant = next(filter(None, (did_you_mean(n, unseen) for n in count.others)), '')
     return f'; {count.unit}s of other names: {few(names)}{meant}'

@@ -9,6 +9,7 @@ from importlib.util import find_spec
 
 import numpy as np
 import torch
+from mmengine.logging import print_log
 from mmengine.structures import BaseDataElement
 from torch import nn
 from torch.utils.data import Dataset
@@ -30,6 +31,8 @@ DECODERS = dict(
     turbojpeg=('turbojpeg', 'PyTurboJPEG'),
 )
 """What MMCV's `imdecode_backend` needs: the module and its package."""
+MIXING = ('Mosaic', 'CachedMosaic', 'MixUp', 'CachedMixUp', 'CopyPaste')
+"""Steps that join several images."""
 READS = dict(img_path=('unchanged', 'color'), seg_map_path=('unchanged',))
 """How files are read by pipelines, by what they are."""
 
@@ -83,6 +86,20 @@ def step_lists(dataset: Dataset) -> Iterator[list]:
     for step in steps:
         for view in getattr(step, 'subroutines', ()):
             yield view.transforms
+
+
+def warn_of_random_steps(dataset: Dataset, key: str) -> None:
+    """Warn if the pipeline of a validation or a test changes images at random."""
+    for step in next(step_lists(dataset)):
+        name, chance = type(step).__name__, getattr(step, 'prob', 1)
+        if (name.startswith('Random') and np.any(chance)) or name in MIXING:
+            print_log(
+                f'the pipeline of {key} has {name}: images that are changed at random '
+                'are measured, as if they were those of the data set; leave it to the '
+                'training',
+                'current',
+                level=30,
+            )
 
 
 def check_sizes(results: dict) -> dict:

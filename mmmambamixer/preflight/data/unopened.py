@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import mmengine
 
 from ...messages import cut, explain, few, innermost
-from .agreement import hidden_folders, tell_apart
+from .agreement import hidden_folders, tell_apart, unread_classes
 from .coco import CocoFile, check_annotations
 from .counts import other_names
 from .unread import unread
@@ -24,6 +24,8 @@ def explain_data(error: Exception, key: str, files: Mapping[str, CocoFile]) -> s
         files: COCO files that were read, by their paths.
     """
     dataset = innermost(error, 'self', 'full_init', 'load_data_list', '_find_samples')
+    if told := unread_classes(dataset, key):
+        return told
     folders = innermost(error, 'folder_to_idx', '_find_samples')
     if isinstance(error, AssertionError) and folders is not None:
         if told := hidden_folders(folders):

@@ -2,20 +2,25 @@
 
 import filecmp
 import os
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Container, Mapping, Sequence
 from numbers import Real
 
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from torch.utils.data import Dataset
 
-from ...messages import few
+from ...messages import explain, few
 from ..data.agreement import tell_apart
 from ..data.coco import check_annotations, whole_polygons
 
 
 def check_ground_truth(
-    metric: BaseMetric, path: str | None, datasets: Sequence[Dataset], part: str
+    metric: BaseMetric,
+    path: str | None,
+    datasets: Sequence[Dataset],
+    evaluated: Sequence[Dataset],
+    part: str,
 ) -> None:
     """Raise unless the annotations that a metric compares with are those of the data.
 
@@ -23,6 +28,7 @@ def check_ground_truth(
         metric: Left alone if it has no annotation file, or a panoptic one.
         path: Of its file.
         datasets: Data sets without wrappers of its part.
+        evaluated: Those that give its samples, with wrappers.
         part: 'val' or 'test'.
 
     Raises:
@@ -32,7 +38,7 @@ def check_ground_truth(
         warn_of_other_file(path, datasets, part)
     if (api := getattr(metric, '_lvis_api', None)) is not None:
         path = path or f'{part}_evaluator'
-        check_images(api, path, datasets, part, named=False)
+        check_images(api, path, datasets, evaluated, part, named=False)
         told = number_from_1(api.dataset['annotations'])
         if told:
             api._create_index()
@@ -45,7 +51,7 @@ def check_ground_truth(
     if not any(same_file(path, own) for own in files_like(path, datasets)):
         check_annotations(api.dataset, path)
     classes = (metric.dataset_meta or {}).get('classes')
-    check_images(api, path, datasets, part)
+    check_images(api, path, datasets, evaluated, part)
     check_categories(api, path, classes, f'{part}_dataloader')
     repair(api, path, classes if 'segm' in metric.metrics else ())
 
@@ -69,14 +75,21 @@ def warn_of_other_file(path: str, datasets: Sequence[Dataset], part: str) -> Non
 
 
 def check_images(
-    api, path: str, datasets: Sequence[Dataset], part: str, *, named: bool = True
+    api,
+    path: str,
+    datasets: Sequence[Dataset],
+    evaluated: Sequence[Dataset],
+    part: str,
+    *,
+    named: bool = True,
 ) -> None:
-    """Raise unless the file of an evaluator has the images of its data sets.
+    """Raise unless the file of an evaluator has the images of its data sets, each once.
 
     Args:
         api: Of the metric.
         path: Of its file.
         datasets: Without wrappers; those that give their images no id are left alone.
+        evaluated: With wrappers, which may repeat images.
         part: 'val' or 'test'.
         named: Whether images of one id must have one name; LVIS has other names.
 
@@ -84,13 +97,13 @@ def check_images(
         ValueError: Names both files and an image that is not there.
     """
     own, key = files_like(path, datasets), f'{part}_dataloader'
-    evaluated, alien = set(), []
-    for dataset in datasets:
+    found, alien = Counter(), []
+    for dataset in evaluated:
         for i in range(len(dataset)):
             info = dataset.get_data_info(i)
             if 'img_id' not in info:
                 return
-            evaluated.add(info['img_id'])
+            found[info['img_id']] += 1
             image = api.imgs.get(info['img_id'])
             name = os.path.basename(info.get('img_path') or '')
             other = named and own and image and os.path.basename(image['file_name'])
@@ -99,16 +112,44 @@ def check_images(
     if alien:
         raise ValueError(
             f'{part}_evaluator reads {path}, {key} reads {few(own)}: {len(alien)} of '
-            f'{len(evaluated)} images of {key} are not there, or have another id, as '
+            f'{found.total()} images of {key} are not there, or have another id, as '
             f'{alien[0]}; set {part}_evaluator.ann_file to the file of the data set'
         )
-    missed = [i for i in api.imgs if i not in evaluated and api.img_ann_map.get(i)]
+    if twice := [i for i, count in found.items() if count > 1]:
+        raise ValueError(
+            f'{key} gives {len(twice)} of {len(found)} images more than once, by their '
+            f'id, as {twice[0]!r}: all detections of one id are compared with the '
+            f'objects of one image of {path}; evaluate each image once, and give the '
+            'images of several files different ids'
+        )
+    warn_of_missed(api, path, found, part)
+
+
+def warn_of_missed(api, path: str, found: Container, part: str) -> None:
+    """Warn of images in the file of an evaluator that are not evaluated.
+
+    Args:
+        api: Of the metric.
+        path: Of its file.
+        found: Ids of the images that are evaluated.
+        part: 'val' or 'test'.
+    """
+    left = [i for i in api.imgs if i not in found]
+    missed = [i for i in left if api.img_ann_map.get(i)]
+    told = []
     if missed:
         objects = sum(len(api.img_ann_map[i]) for i in missed)
+        told.append(
+            f'{objects} objects in {len(missed)} of its {len(api.imgs)} images count '
+            'as missed'
+        )
+    if empty := len(left) - len(missed):
+        told.append(f'false detections in {empty} images without objects do not count')
+    if told:
         warn(
-            f'{part}_evaluator reads {path}: {objects} objects in {len(missed)} of its '
-            f'{len(api.imgs)} images count as missed, because these are not in {key}; '
-            'evaluate all images, or take a file of those that are evaluated'
+            f'{part}_evaluator reads {path}: {" and ".join(told)}, because these are '
+            f'not in {part}_dataloader; evaluate all images (test_mode=True ignores '
+            'filter_cfg), or take a file of those that are evaluated'
         )
 
 
@@ -157,6 +198,7 @@ def repair(api, path: str, masked: Sequence[str]) -> None:
             "least 6 numbers), which the metric 'segm' needs: add masks, or take "
             "metric='bbox'"
         )
+    check_measured(api, path, measured)
     short = [a for a in measured if has_short(a)]
     for annotation in short:
         annotation['segmentation'] = whole_polygons(annotation['segmentation'])
@@ -170,6 +212,56 @@ def repair(api, path: str, masked: Sequence[str]) -> None:
         api.createIndex()
         api.img_ann_map, api.cat_img_map = api.imgToAnns, api.catToImgs
         warn_of_repair(path, len(annotations), '; '.join(done))
+
+
+def check_measured(api, path: str, annotations: Sequence[dict]) -> None:
+    """Raise ValueError if most masks cover nothing of their boxes; warn of some.
+
+    Such objects are never found.
+
+    Args:
+        api: Of the metric.
+        path: Of its file.
+        annotations: Those whose masks are measured.
+    """
+    apart = [a['id'] for a in annotations if not overlap(covered(api, path, a), a)]
+    if not apart:
+        return
+    told = (
+        f'{path}: {few_ids(apart)} a segmentation of no pixel in the box, of '
+        f'{len(annotations)} that are measured: such objects count as missed; expected '
+        'polygons [x1, y1, x2, y2, ...] in pixels'
+    )
+    if 2 * len(apart) > len(annotations):
+        raise ValueError(told)
+    warn(told)
+
+
+def covered(api, path: str, annotation: dict) -> Sequence[float]:
+    """Return the box around the mask of an annotation, as x, y, width and height."""
+    from pycocotools import mask
+
+    shape = annotation['segmentation']
+    if isinstance(shape, list):
+        annotation = annotation | dict(segmentation=whole_polygons(shape))
+    try:
+        return mask.toBbox(api.annToRLE(annotation)).tolist()
+    except Exception as error:
+        raise ValueError(
+            f'{path}: annotation {annotation["id"]} has a segmentation that cannot be '
+            f'read: {explain(error)}'
+        ) from error
+
+
+def overlap(box: Sequence[float], annotation: dict) -> bool:
+    """Return whether a box and that of an annotation have a part in common."""
+    return all(
+        min(first + size, other + other_size) > max(first, other)
+        for first, size, other, other_size in zip(
+            *(box[:2], box[2:], annotation['bbox'][:2], annotation['bbox'][2:]),
+            strict=True,
+        )
+    )
 
 
 def number_from_1(annotations: Sequence[dict]) -> str:

@@ -11,6 +11,7 @@ from torch.utils.data import Dataset
 
 from ...messages import few
 from ...wrappers import unwrapped
+from ..data.samples import first_sample
 from .ground_truth import check_ground_truth, few_ids, warn
 from .monitored import check_asked
 
@@ -28,6 +29,7 @@ def check_metric(
     metric: BaseMetric,
     entry: Mapping,
     datasets: Sequence[Dataset],
+    evaluated: Sequence[Dataset],
     sample,
     model: nn.Module,
     part: str,
@@ -40,6 +42,7 @@ def check_metric(
         metric: Built, with the `dataset_meta` that it will use.
         entry: Its config.
         datasets: Data sets without wrappers of its part.
+        evaluated: Those that give its samples, with wrappers.
         sample: The first of them that the pipeline makes.
         model: Whose predictions it gets.
         part: 'val' or 'test'.
@@ -54,13 +57,14 @@ def check_metric(
     check_numbers_of_classes(metric, classes, key)
     check_asked(metric, key)
     check_sample(metric, sample, key, f'{part}_dataloader')
+    check_moved(metric, evaluated[0], f'{part}_dataloader')
     if hasattr(metric, '_lvis_api'):
         from mmdet.evaluation.metrics.lvis_metric import LVISEval
 
         check_lvis(LVISEval, key)
     if hasattr(metric, '_coco_api') and 'segm' in getattr(metric, 'metrics', ()):
         check_predicts_masks(model, key)
-    check_ground_truth(metric, entry.get('ann_file'), datasets, part)
+    check_ground_truth(metric, entry.get('ann_file'), datasets, evaluated, part)
 
 
 def check_numbers_of_classes(metric: BaseMetric, classes, key: str) -> None:
@@ -97,6 +101,53 @@ def check_sample(metric: BaseMetric, sample, key: str, loader: str) -> None:
             f'which the pipeline of {loader} does not give: load the annotations, and '
             'name what is needed in meta_keys where the last step has them'
         )
+
+
+def check_moved(metric: BaseMetric, dataset: Dataset, loader: str) -> None:
+    """Raise ValueError if annotations that a metric compares with are resized.
+
+    Predictions are brought back to the size of the image, annotations are not.
+
+    Args:
+        metric: Left alone unless it reads what the pipeline has loaded.
+        dataset: That gives the samples; the first one is looked at.
+        loader: Name of its part.
+    """
+    kinds = {kind.__name__ for kind in type(metric).__mro__}
+    if not kinds & {'VOCMetric', 'IoUMetric'}:
+        return
+    sample = first_sample(dataset)
+    packed = sample.get('data_samples') if isinstance(sample, dict) else None
+    if packed is None or isinstance(packed, (list, tuple)):  # of augmented images
+        return
+    moved = moved_boxes if 'VOCMetric' in kinds else moved_labels
+    if told := moved(packed, dataset.get_data_info(0)):
+        raise ValueError(
+            f'{told}: {type(metric).__name__} compares predictions, which are brought '
+            'back to the size of the image, with annotations that are not; in the '
+            f'pipeline of {loader} put LoadAnnotations after the steps that resize'
+        )
+
+
+def moved_labels(packed, info: Mapping) -> str:
+    """Return a clause about a label map of another size than its image, or ''."""
+    labels, size = packed.get('gt_sem_seg'), packed.get('ori_shape')
+    shape = None if labels is None else tuple(labels.data.shape[-2:])
+    if None in (shape, size) or shape == tuple(size[:2]):
+        return ''
+    return f'the label map of {info.get("img_path")} has the size {shape}, not {size}'
+
+
+def moved_boxes(packed, info: Mapping) -> str:
+    """Return a clause about boxes that are not where the annotations say, or ''."""
+    objects = packed.get('gt_instances') or ()
+    given = [x['bbox'] for x in info['instances'] if not x.get('ignore_flag')]
+    if not len(objects) or len(objects) != len(given):
+        return ''
+    boxes = getattr(objects.bboxes, 'tensor', objects.bboxes).tolist()
+    if np.abs(np.subtract(boxes, given)).max() < 1:
+        return ''
+    return f'the first box of {info.get("img_path")} is {boxes[0]}, not {given[0]}'
 
 
 def check_lvis(evaluation: type, key: str) -> None:

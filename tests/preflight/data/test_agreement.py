@@ -3,11 +3,17 @@
 import random
 import unicodedata
 
+import numpy as np
 import pytest
-from toy_data import class_folders, coco, image, label_maps, labelled
+from toy_data import class_folders, coco, image, label_maps, labelled, voc
 from toy_run import ToyHead
 
-from mmmambamixer.preflight.data.agreement import alike, moved, warn_of_names
+from mmmambamixer.preflight.data.agreement import (
+    alike,
+    moved,
+    trained_part,
+    warn_of_names,
+)
 
 pytest.importorskip('mmpretrain')
 
@@ -248,6 +254,66 @@ def test_images_that_are_not_evaluated_are_told(tmp_path, opened):
     metric = dict(type='CocoMetric', ann_file=str(tmp_path / 'val.json'))
     said = opened('mmdet', {'bbox_head': ToyHead(2)}, metric, val=val)
     assert '2 objects in 1 of its 2 images count as missed' in said
+
+
+REPEATED = {
+    'repeated': lambda val, _: dict(type='RepeatDataset', times=2, dataset=val),
+    'joined twice': lambda val, _: dict(type='ConcatDataset', datasets=[val, val]),
+    'of two files': lambda *both: dict(type='ConcatDataset', datasets=both),
+}
+
+
+@pytest.mark.parametrize('kind', REPEATED)
+def test_images_that_are_evaluated_twice_are_refused(kind, tmp_path, opened):
+    """Detections of one id are compared with one image, whatever it shows."""
+    pytest.importorskip('mmdet')
+    both = []
+    for folder in (tmp_path / 'x', tmp_path / 'y'):
+        folder.mkdir()
+        both.append(coco(folder, 'val', ('ant', 'bee')))
+    val = REPEATED[kind](*both)
+    metric = dict(type='CocoMetric', ann_file=str(tmp_path / 'x/val.json'))
+    said = opened('mmdet', {'bbox_head': ToyHead(2)}, metric, val=val)
+    assert said.startswith('error: val_dataloader gives 2 of 2 images more than once')
+    assert opened('mmdet', {'bbox_head': ToyHead(2)}, train=val) == ''
+
+
+def test_images_without_objects_that_are_not_evaluated_are_told(tmp_path, opened):
+    """False detections in them would lower the AP."""
+    pytest.importorskip('mmdet')
+    val = coco(tmp_path, 'val', ('ant', 'bee'), second_image_is_empty)
+    val |= dict(test_mode=False, filter_cfg=dict(filter_empty_gt=True))
+    metric = dict(type='CocoMetric', ann_file=str(tmp_path / 'val.json'))
+    said = opened('mmdet', {'bbox_head': ToyHead(2)}, metric, val=val)
+    assert 'false detections in 1 images without objects do not count' in said
+
+
+def second_image_is_empty(content: dict) -> None:
+    del content['annotations'][2:]
+
+
+UNREAD = [
+    (dict(classes='ant'), "classes of val_dataloader is the text 'ant', expected a"),
+    (dict(CLASSES=('ant', 'bee')), "val_dataloader has 'CLASSES', which nothing reads"),
+]
+
+
+@pytest.mark.parametrize(('metainfo', 'told'), UNREAD)
+@pytest.mark.parametrize('write', [coco, voc])
+def test_classes_that_are_not_read_as_names(write, metainfo, told, tmp_path, opened):
+    pytest.importorskip('mmdet')
+    val = write(tmp_path, 'val', ('ant', 'bee'), **WRITTEN[write])
+    val['metainfo'] = metainfo
+    said = opened('mmdet', {'bbox_head': ToyHead(2)}, val=val)
+    assert said.startswith('error: ') and told in said and 'num_classes' not in said
+
+
+WRITTEN = {coco: {}, voc: dict(classes=('ant', 'bee'))}
+
+
+def test_classes_of_a_checkpoint_may_be_an_array():
+    meta = dict(dataset_meta=dict(classes=np.array(['ant', 'bee'])))
+    assert trained_part(meta, 'x.pth').classes == ('ant', 'bee')
 
 
 def test_a_copy_of_the_file_is_the_same_file(tmp_path, opened):

@@ -83,6 +83,18 @@ WRONG = [
         boxes([2, 2, 8, 6], segmentation=dict(size=[10, 20], counts=[9])),
         'has run lengths of 9 pixels, expected those of its image',
     ),
+    (change('annotations', 'category_id', [3]), r'has the category_id \[3\], expected'),
+    (change('annotations', 'id', [1]), r'annotations\[0\] has the id \[1\]'),
+    (
+        boxes([2, 2, 8, 6], segmentation=dict(size=[10, 20])),
+        'has a segmentation without counts',
+    ),
+    (
+        boxes([2, 2, 8, 6], segmentation=[[[2, 2]] * 6]),
+        r'has the polygon \[\[2, 2\].*, expected \[x1, y1',
+    ),
+    (boxes([2, 2, 8, 6], segmentation=[['1'] * 6]), r"has the polygon \['1', "),
+    (boxes([2, 2, 8, 6], segmentation=[[float('nan')] * 6]), r'polygon \[nan, '),
     (boxes([2, 2, 8, 6], segmentation=[[1, 2, 3]]), r'has the polygon \[1, 2, 3\]'),
 ]
 

@@ -170,6 +170,31 @@ def test_objects_that_are_all_ignored_are_told_as_such(tmp_path, opened):
     assert 'no object of a class; 6 are ignored, as crowds or difficult ones' in said
 
 
+CORNERS = dict(
+    point=('2', '2', '2', '2'),
+    line=('2', '2', '20', '2'),
+    swapped=('20', '20', '2', '2'),
+    shares=('0.1', '0.1', '0.6', '0.7'),
+    outside=('40', '40', '50', '50'),
+)
+
+
+@pytest.mark.parametrize('kind', CORNERS)
+@pytest.mark.parametrize('all_of_them', [True, False])
+def test_boxes_without_a_pixel_are_told(kind, all_of_them, tmp_path, opened):
+    pytest.importorskip('mmdet')
+    train = voc(tmp_path, 'train', ('ant', 'bee'), ('ant', 'bee'))
+    for path in list((tmp_path / 'train/Annotations').iterdir())[: 1 + all_of_them]:
+        text, corners = path.read_text(), ('xmin', 'ymin', 'xmax', 'ymax')
+        for corner, value in zip(corners, CORNERS[kind], strict=True):
+            text = re.sub(f'<{corner}>.*?</{corner}>', f'<{corner}>{value}', text)
+        path.write_text(re.sub(r'(<(x|y)(min|max)>[\d.]+)', r'\1</\2\3>', text))
+    said = opened('mmdet', {'bbox_head': ToyHead(2)}, train=train)
+    number = 4 if all_of_them else 2
+    assert f'{number} have boxes without a pixel in their image' in said
+    assert said.startswith('error: train_dataloader has no object') == all_of_them
+
+
 ALIEN = [
     ('mmpretrain', lambda root: labelled(root, 'train', [0, 3, 1], NAMES), 3),
     ('mmpretrain', lambda root: labelled(root, 'train', [1, 2, -1], NAMES), -1),

@@ -55,10 +55,15 @@ def metric(api) -> SimpleNamespace:
     return SimpleNamespace(_coco_api=None, _lvis_api=api, dataset_meta={})
 
 
+def check(api, *ids, path='lvis.json') -> None:
+    images = [Images(ids)]
+    check_ground_truth(metric(api), path, images, images, 'val')
+
+
 @pytest.mark.parametrize('ids', [(0, 1), (5, 0), ('a', 'b'), (1, 0, 2, 3)])
 def test_ids_that_cannot_be_matched_are_numbered(ids, said):
     api = Api(content(*ids))
-    check_ground_truth(metric(api), 'lvis.json', [Images([0, 1])], 'val')
+    check(api, 0, 1)
     assert list(api.anns) == list(range(1, len(ids) + 1))
     assert f'lvis.json: {len(ids)} annotations, repaired for the metric' in said[0]
 
@@ -66,14 +71,14 @@ def test_ids_that_cannot_be_matched_are_numbered(ids, said):
 @pytest.mark.parametrize('ids', [(1, 2), (7, 3)])
 def test_other_ids_stay(ids, said):
     api = Api(content(*ids))
-    check_ground_truth(metric(api), 'lvis.json', [Images([0, 1])], 'val')
+    check(api, 0, 1)
     assert list(api.anns) == list(ids) and said == []
 
 
 def test_images_that_the_file_lacks_are_told():
     api = Api(content(1, 2))
     with pytest.raises(ValueError, match=r'1 of 3 images of val_dataloader are not'):
-        check_ground_truth(metric(api), 'lvis.json', [Images([0, 1, 7])], 'val')
+        check(api, 0, 1, 7)
 
 
 def test_the_package_itself_measures_all_of_it(tmp_path, said, monkeypatch):
@@ -90,7 +95,7 @@ def test_the_package_itself_measures_all_of_it(tmp_path, said, monkeypatch):
 
     api = lvis.LVIS(str(path))
     assert measured(api) < 1
-    check_ground_truth(metric(api), str(path), [Images([0, 1])], 'val')
+    check(api, 0, 1, path=str(path))
     assert measured(api) == pytest.approx(1)
 
 

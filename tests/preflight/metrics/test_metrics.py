@@ -3,7 +3,7 @@
 from copy import deepcopy
 
 import pytest
-from toy_data import coco, label_maps, labelled
+from toy_data import coco, label_maps, labelled, voc
 from toy_run import ToyHead
 
 from mmmambamixer.preflight.metrics.ground_truth import repair
@@ -259,3 +259,60 @@ def test_a_metric_for_each_data_set_reads_the_file_of_its_own(tmp_path, opened):
     assert 'are not there' in opened('mmdet', HEADS, metrics, val=val)
     kind = dict(type='MultiDatasetsEvaluator', dataset_prefixes=['a', 'b'])
     assert opened('mmdet', HEADS, dict(kind, metrics=metrics), val=val) == ''
+
+
+def square(x: float, y: float, side: float) -> list:
+    return [[x, y, x + side, y, x + side, y + side, x, y + side]]
+
+
+APART = {
+    'a line of four corners': square(4, 4, 0),
+    'outside of the image': square(100, 100, 9),
+    'in shares of the image': square(0.1, 0.1, 0.4),
+    'of another object': square(29, 1, 2),
+    'run lengths without a pixel': dict(size=[32, 32], counts=[1024]),
+}
+
+
+@pytest.mark.parametrize('kind', APART)
+@pytest.mark.parametrize('number', [1, 4])
+def test_masks_apart_from_their_boxes_are_told(kind, number, tmp_path, opened):
+    def change(content: dict) -> None:
+        for annotation in content['annotations'][:number]:
+            annotation['segmentation'] = APART[kind]
+
+    said = opened('mmdet', HEADS, **measured(tmp_path, change))
+    assert 'a segmentation of no pixel in the box, of 4 that are measured' in said
+    assert said.startswith('error') == (number == 4)
+    change = measured(tmp_path, change, metric='bbox', masks=False)
+    assert opened('mmdet', HEADS, **change) == ''
+
+
+RESIZE, FLIP = dict(type='Resize', scale=(64, 64)), dict(type='RandomFlip', prob=0.5)
+
+
+@pytest.mark.parametrize('framework', ['mmdet', 'mmseg'])
+@pytest.mark.parametrize('place', [1, 2])
+def test_annotations_that_are_resized_are_refused(place, framework, tmp_path, opened):
+    """Before the annotations are loaded it is right."""
+    pytest.importorskip(framework)
+    if framework == 'mmdet':
+        val, metric = voc(tmp_path, 'val', NAMES, NAMES), dict(type='VOCMetric')
+        val, heads = val | dict(test_mode=True), HEADS
+    else:
+        val = label_maps(tmp_path, 'val', NAMES, [0, 1])
+        heads = {'decode_head': ToyHead(2, ignore_index=255)}
+        metric = dict(type='IoUMetric', prefix='x')
+    val['pipeline'].insert(place, RESIZE)
+    said = opened(framework, heads, metric, val=val)
+    assert said.startswith('error: ') == (place == 2)
+    assert said == '' or 'put LoadAnnotations after the steps that resize' in said
+
+
+def test_a_measured_pipeline_with_random_steps_is_told(tmp_path, opened):
+    arguments = measured(tmp_path)
+    arguments['val']['pipeline'].insert(2, FLIP)
+    said = opened('mmdet', HEADS, **arguments)
+    assert 'pipeline of val_dataloader has RandomFlip' in said and 'error' not in said
+    arguments['val']['pipeline'][2] = FLIP | dict(prob=0.0)
+    assert opened('mmdet', HEADS, **arguments) == ''
