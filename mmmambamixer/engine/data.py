@@ -33,6 +33,7 @@ from ..preflight.data.samples import (
     same_random_numbers,
     step_lists,
     warn_of_random_steps,
+    warn_of_ranges,
     watch_samples,
 )
 from ..preflight.data.unopened import explain_data
@@ -96,6 +97,7 @@ def open_data(
         check_packed(sample, runner.cfg.get('default_scope'), part)
         check_views(runner.model, sample, part)
         check_image(runner.model, channels_of(sample), f'{part}_dataloader')
+    warn_of_ranges(samples)
     compare(runner, datasets, samples, trained_part(meta or {}, path), anew)
     if {'train', 'val'} <= {*loops}:
         check_monitored(runner.cfg, loops['val'].evaluator)

@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-import cv2
-import mmcv
 import numpy as np
+
+from ..preflight.data.samples import other_numbers, read
 
 SUFFIXES = {'.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp'}
 
@@ -31,6 +31,8 @@ def find_images(source: Path, out: Path, more: Iterable[str] = ()) -> list[Path]
         path
         for path in source.rglob('*')
         if path.name.lower().endswith(suffixes)
+        and not path.name.startswith('._')  # notes of macOS, beside each file
+        and not path.is_dir()
         and out.absolute() not in path.absolute().parents
     )
     if not images:
@@ -65,10 +67,10 @@ def read_picture(path: Path) -> np.ndarray:
     Raises:
         ValueError: If the file is no image; the message names it.
     """
-    try:
-        picture = mmcv.imread(str(path), channel_order='rgb')
-    except (OSError, cv2.error):
-        picture = None
+    picture = read(path, channel_order='rgb')
     if picture is None:
-        raise ValueError(f'{path} is not an image that can be read: damaged, or empty?')
+        told = other_numbers(path) or (
+            'is not an image that can be read: damaged, or empty?'
+        )
+        raise ValueError(f'{path} {told}')
     return picture

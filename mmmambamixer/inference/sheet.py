@@ -70,8 +70,12 @@ def draw_sheet(
 
 def thumbnail(picture: np.ndarray) -> np.ndarray:
     """Return the picture, shrunk if it is larger than a sheet can show."""
-    scale = THUMBNAIL / max(picture.shape[:2])
-    return mmcv.imrescale(picture, scale) if scale < 1 else picture
+    height, width = picture.shape[:2]
+    scale = THUMBNAIL / max(height, width)
+    if scale >= 1:
+        return picture
+    size = (max(1, round(side * scale)) for side in (width, height))
+    return mmcv.imresize(picture, tuple(size))
 
 
 def spread(items: Sequence, count: int) -> list:

@@ -17,6 +17,7 @@ import mmcv.transforms  # noqa: F401  (registers its loaders)
 from mmmambamixer.inference import steps as module
 from mmmambamixer.inference.images import find_images
 from mmmambamixer.inference.pipeline import ImagePipeline
+from mmmambamixer.inference.sheet import thumbnail
 
 
 @TRANSFORMS.register_module()
@@ -157,3 +158,26 @@ def test_steps_that_load_annotations_are_left_out(kind, tmp_path):
     np.save(tmp_path / 'x.npy', np.ones((4, 5, 3), np.uint8))
     steps = dict(type='LoadArray'), dict(type=kind), dict(type='PackArray')
     assert pipeline(*steps)(tmp_path / 'x.npy')['inputs'].shape == (4, 5, 3)
+
+
+def test_numbers_that_are_no_bytes_are_not_called_damaged(tmp_path):
+    path = tmp_path / 'height.tif'
+    Image.fromarray(np.ones((7, 9), np.float32)).save(path)
+    load, pack = dict(type='LoadImageFromFile'), dict(type='PackArray')
+    with pytest.raises(ValueError, match=r'height.tif has 1 bands of float32, .*unch'):
+        pipeline(load, pack)(path)
+    whole = pipeline(load | dict(color_type='unchanged'), pack)
+    assert whole(path)['inputs'].max() == 1 and whole.picture(path).shape == (7, 9, 3)
+
+
+def test_what_is_named_like_an_image_and_is_none(tmp_path):
+    for name in ('a.png', '._a.png', 'b.png/c.txt'):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert find_images(tmp_path, tmp_path / 'out') == [tmp_path / 'a.png']
+
+
+@pytest.mark.parametrize('shape', [(1, 3000), (3000, 1), (900, 1000)])
+def test_a_picture_of_any_shape_is_shrunk(shape):
+    small = thumbnail(np.zeros((*shape, 3), np.uint8))
+    assert max(small.shape) == 800 and min(small.shape) >= 1

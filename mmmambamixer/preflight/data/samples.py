@@ -2,7 +2,7 @@
 
 import os
 import random
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from contextlib import contextmanager
 from functools import partial
 from importlib.util import find_spec
@@ -31,6 +31,8 @@ DECODERS = dict(
     turbojpeg=('turbojpeg', 'PyTurboJPEG'),
 )
 """What MMCV's `imdecode_backend` needs: the module and its package."""
+BYTE, SMALL = 255.0, 10.0
+"""The largest byte; numbers below the second are of images that are normalised."""
 MIXING = ('Mosaic', 'CachedMosaic', 'MixUp', 'CachedMixUp', 'CopyPaste')
 """Steps that join several images."""
 READS = dict(img_path=('unchanged', 'color'), seg_map_path=('unchanged',))
@@ -147,13 +149,43 @@ def first_sample(dataset: Dataset):
         return dataset[0]
 
 
-def channels_of(sample) -> int | None:
-    """Return the channels of a sample's image, None if it has no image."""
+def image_of(sample) -> torch.Tensor | None:
+    """Return a sample's image, `(c, h, w)`, None if it has no image."""
     image = sample.get('inputs') if isinstance(sample, dict) else None
     image = image[0] if isinstance(image, (list, tuple)) else image
-    if not isinstance(image, torch.Tensor) or image.dim() != 3:
-        return None
-    return len(image)
+    is_image = isinstance(image, torch.Tensor) and image.dim() == 3
+    return image if is_image else None
+
+
+def channels_of(sample) -> int | None:
+    """Return the channels of a sample's image, None if it has no image."""
+    image = image_of(sample)
+    return None if image is None else len(image)
+
+
+def warn_of_ranges(samples: Mapping[str, object]) -> None:
+    """Warn if images are normalised in the pipeline of one part, and not of another.
+
+    Args:
+        samples: The first one of each part.
+    """
+    images = {
+        f'{part}_dataloader': image_of(sample) for part, sample in samples.items()
+    }
+    highest = {
+        key: float(image.abs().max()) if image.is_floating_point() else BYTE
+        for key, image in images.items()
+        if image is not None and image.numel()
+    }
+    if highest and max(highest.values()) > 2 * SMALL and min(highest.values()) < SMALL:
+        least, most = (choose(highest, key=highest.get) for choose in (min, max))
+        print_log(
+            f'the first image of {least} has numbers up to {highest[least]:.3g}, that '
+            f'of {most} up to {highest[most]:.3g}: does one of the pipelines normalise '
+            'images, as data_preprocessor does, and the other not?',
+            'current',
+            level=30,
+        )
 
 
 def check_decoders(steps: Iterable, name: str) -> None:
@@ -257,9 +289,6 @@ def prepare(dataset: Dataset, ignored: Set[int], index: int):
 
 def file_fault(info: dict) -> str | None:
     """Return what is wrong with the files of a sample, or None."""
-    import cv2
-    import mmcv
-
     for key, kind in (('img_path', 'image'), ('seg_map_path', 'label map')):
         path = info.get(key)
         if not path or '://' in path:
@@ -267,13 +296,33 @@ def file_fault(info: dict) -> str | None:
         if not os.path.isfile(path):
             return f'the {kind} {path} is missing{MARKED * (MARK in path)}'
         for flag in READS[key]:
-            try:
-                pixels = mmcv.imread(path, flag=flag)
-            except (OSError, cv2.error):
-                pixels = None
-            if pixels is None:
-                return f'the {kind} {path} cannot be read: damaged, or empty?'
+            if read(path, flag=flag) is None:
+                told = other_numbers(path) or 'cannot be read: damaged, or empty?'
+                return f'the {kind} {path} {told}'
     return None
+
+
+def read(path: str | os.PathLike, **options) -> np.ndarray | None:
+    """Return what `mmcv.imread` reads, None if it reads nothing."""
+    import cv2
+    import mmcv
+
+    try:
+        return mmcv.imread(str(path), **options)
+    except (OSError, cv2.error):
+        return None
+
+
+def other_numbers(path: str | os.PathLike) -> str:
+    """Return a clause about an image that can be read, but not as bytes, or ''."""
+    whole = read(path, flag='unchanged')
+    if whole is None:
+        return ''
+    bands = whole.shape[2] if whole.ndim > 2 else 1
+    return (
+        f'has {bands} bands of {whole.dtype}, which cannot be read as three of 8 bits: '
+        "LoadImageFromFile needs color_type='unchanged', or take a loader of your own"
+    )
 
 
 def check_labels(dataset: Dataset, ignored: Set[int], index: int, sample) -> None:

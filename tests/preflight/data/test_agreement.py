@@ -335,6 +335,19 @@ def test_bands_are_compared_where_the_model_does_not_say_how_many(tmp_path, open
     assert 'val_dataloader have 4 channels, those of train_dataloader 3' in said
 
 
+@pytest.mark.parametrize('std', [60.0, 1.0])
+def test_images_that_one_part_alone_normalises_are_told(std, tmp_path, opened):
+    train, val = (
+        class_folders(tmp_path, part, ('ant', 'bee')) for part in ('train', 'val')
+    )
+    step = dict(type='Normalize', mean=[120.0] * 3, std=[std] * 3, to_rgb=False)
+    train['pipeline'].insert(1, step)
+    said = opened('mmpretrain', {'head': ToyHead(2)}, train=train, val=val)
+    assert ('does one of the pipelines normalise' in said) == (std > 1)
+    val['pipeline'].insert(1, step)
+    assert opened('mmpretrain', {'head': ToyHead(2)}, train=train, val=val) == ''
+
+
 def test_the_two_forms_of_an_accent_are_the_same_name():
     composed, apart = (unicodedata.normalize(form, 'café') for form in ('NFC', 'NFD'))
     assert composed != apart
