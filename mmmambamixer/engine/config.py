@@ -14,7 +14,7 @@ from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.utils import import_modules_from_strings
 
 from ..messages import LONGEST, cut, explain, innermost
-from ..preflight.config import SCOPES, check_option
+from ..preflight.config import SCOPES, check_kinds, check_option
 from ..preflight.series import FORECASTING
 from .expressions import resolve
 
@@ -107,6 +107,7 @@ def load_config(path: str | os.PathLike, options: Mapping | None = None) -> Conf
     if any(name.partition('.')[0] == 'custom_imports' for name in options or {}):
         import_modules(config.custom_imports)
     resolve(config)
+    check_kinds(config)
     if config.get('default_scope') is None and (scope := scope_of(config)):
         config.default_scope = scope
     return config
@@ -202,7 +203,14 @@ class Options(DictAction):
         for value in values:
             if not value.partition('=')[0] or '=' not in value:
                 parser.error(f'{option_string} takes KEY=VALUE, got {value}')
-        super().__call__(parser, namespace, values, option_string)
+        try:
+            super().__call__(parser, namespace, values, option_string)
+        except (AssertionError, RecursionError):  # of brackets that are no list
+            parser.error(
+                f'{option_string} takes numbers, texts and lists of them, got '
+                f'{cut(" ".join(values), LONGEST)}; give the entries of a dict one by '
+                'one, as train_cfg.max_epochs=3'
+            )
 
 
 def check_output(path: str | os.PathLike | None, option: str) -> None:

@@ -12,7 +12,7 @@ from mmengine.registry import OPTIMIZERS
 from mmengine.runner import Runner
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 
-from ..messages import did_you_mean, few, names_in
+from ..messages import LONGEST, cut, did_you_mean, few, names_in
 
 RUNNER = set(inspect.signature(Runner.__init__).parameters) - {'self', 'cfg'}
 """What a runner reads at the top of a config."""
@@ -35,10 +35,18 @@ ALIKE = 0.88
 """Names of a config that are so alike to one of the runner's are misspelt."""
 
 TRAIN = ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper')
+KINDS = ('dataloader', 'cfg')
+"""Sections that each part has, beside its evaluator."""
 PARTS = {
     'val': ('val_dataloader', 'val_cfg', 'val_evaluator'),
     'test': ('test_dataloader', 'test_cfg', 'test_evaluator'),
 }
+SECTIONS = (
+    *('model', 'data_preprocessor', 'optim_wrapper', 'default_hooks', 'env_cfg'),
+    *(f'{part}_{key}' for part in ('train', 'val', 'test') for key in KINDS),
+    *('visualizer', 'log_processor', 'randomness'),
+)
+"""Sections that are dicts; dataloaders may be several in a list."""
 PARAMWISE = (
     *('custom_keys', 'bias_lr_mult', 'bias_decay_mult', 'norm_decay_mult'),
     *('flat_decay_mult', 'dwconv_decay_mult', 'dcn_offset_lr_mult'),
@@ -46,6 +54,9 @@ PARAMWISE = (
     *('layer_decay_rate',),
 )
 """What the constructors of optimisers read of `paramwise_cfg`."""
+CONSTRUCTOR = 'DefaultOptimWrapperConstructor'
+DECAYS = ('norm_decay_mult', 'bias_decay_mult', 'dwconv_decay_mult')
+"""What this constructor, which is the default, multiplies with `weight_decay`."""
 CLIPS = dict(norm=clip_grad_norm_, value=clip_grad_value_)
 """What MMEngine gives `clip_grad` to."""
 ENDLESS = ('InfiniteSampler', 'MultiSourceSampler')
@@ -69,7 +80,7 @@ def check_config(config: Config, part: str) -> None:
         check_length(config.train_cfg)
         check_end(config)
         check_optimizer(config)
-        check_paramwise(config.optim_wrapper.get('paramwise_cfg'))
+        check_paramwise(config.optim_wrapper)
         check_clipping(config.optim_wrapper.get('clip_grad'))
         check_interval(config)
         given = [key for key in PARTS['val'] if config.get(key) is not None]
@@ -77,6 +88,20 @@ def check_config(config: Config, part: str) -> None:
             check_sections(config, PARTS['val'], f'validating, for it has {given[0]},')
     else:
         check_sections(config, ('model', *PARTS['test']), 'testing')
+
+
+def check_kinds(config: Mapping) -> None:
+    """Raise ValueError if a section is no dict, as an option may have made it."""
+    for key in SECTIONS:
+        value = config.get(key)
+        several = isinstance(value, (list, tuple)) and 'dataloader' in key and value
+        for part in value if several else [value]:
+            if part is not None and not isinstance(part, Mapping):
+                raise ValueError(
+                    f'{key} must be a dict, got {cut(repr(value), LONGEST)}; '
+                    '--cfg-options takes the entries of a dict one by one, as '
+                    'train_cfg.max_epochs=3'
+                )
 
 
 def check_names(config: Mapping) -> None:
@@ -185,15 +210,24 @@ def check_optimizer(config: Config) -> None:
                 )
 
 
-def check_paramwise(given) -> None:
-    """Raise ValueError if a name in `paramwise_cfg` is a misspelt one."""
-    for name in given or ():
+def check_paramwise(wrapper: Mapping) -> None:
+    """Raise ValueError if `paramwise_cfg` has a misspelt name, or scales no decay."""
+    given = wrapper.get('paramwise_cfg') or {}
+    for name in given:
         close = get_close_matches(name, PARAMWISE, n=1, cutoff=ALIKE)
         if close and name not in PARAMWISE:
             raise ValueError(
                 f"optim_wrapper.paramwise_cfg has '{name}', which nothing reads; did "
                 f"you mean '{close[0]}'?"
             )
+    scaled = next((name for name in DECAYS if name in given), None)
+    own = wrapper.get('constructor', CONSTRUCTOR) != CONSTRUCTOR
+    optimizer = wrapper.get('optimizer')
+    if scaled and not own and optimizer and optimizer.get('weight_decay') is None:
+        raise ValueError(
+            f'optim_wrapper.paramwise_cfg has {scaled}, but the optimizer has no '
+            'weight_decay to multiply: set optim_wrapper.optimizer.weight_decay'
+        )
 
 
 def check_clipping(given) -> None:

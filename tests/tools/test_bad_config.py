@@ -31,6 +31,9 @@ OPTIONS = [
     ('train_cfg=None', 'the config has no train_cfg; training needs it'),
     ('optim_wrapper=None', 'the config has no optim_wrapper; training needs it'),
     ('val_evaluator=None', 'the config has no val_evaluator; validating'),
+    ('model=x', "model must be a dict, got 'x'; --cfg-options takes the entries of"),
+    ('train_dataloader=5', 'train_dataloader must be a dict, got 5'),
+    ('train_cfg=[a,b]', "train_cfg must be a dict, got ['a', 'b']"),
     ('default_scope=mmpretrai', "'mmpretrai'; did you mean 'mmpretrain'?"),
     ('runner_type=SafeRuner', "runner registry; did you mean 'SafeRunner'?"),
     # training
@@ -46,6 +49,10 @@ OPTIONS = [
     (
         'optim_wrapper.paramwise_cfg.norm_decay_multi=0',
         "'norm_decay_multi', which nothing reads; did you mean 'norm_decay_mult'?",
+    ),
+    (
+        'optim_wrapper.paramwise_cfg.norm_decay_mult=0',
+        'has norm_decay_mult, but the optimizer has no weight_decay to multiply',
     ),
     ('train_dataloader.sampler.type=DefaultSamplr', "did you mean 'DefaultSampler'?"),
     ('optim_wrapper.optimizer=5', 'optimizer must be a dict with a type, got 5'),
@@ -228,6 +235,7 @@ USAGE = [
     ('train.py', [], 'the following arguments are required: config'),
     ('train.py', ['x.py', '--cfg-options', 'abc'], 'takes KEY=VALUE, got abc'),
     ('train.py', ['x.py', '--cfg-options', '=3'], 'takes KEY=VALUE, got =3'),
+    ('train.py', ['x.py', '--cfg-options', 'a=dict(b=1,c=2)'], 'entries of a dict one'),
     ('train.py', ['x.py', '--launcher', 'slum'], "invalid choice: 'slum'"),
     ('train.py', ['x.py', '--lr', '3'], 'unrecognized arguments: --lr 3'),
     ('test.py', ['x.py'], 'the following arguments are required: checkpoint'),
