@@ -3,6 +3,7 @@
 Letters in shapes: n rows, m variates, f future covariates, s static features.
 """
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -164,7 +165,7 @@ def table_covariates(
                     f'{path}: covariate {name!r} needs a column for each of the '
                     f'{len(variates)} variates, got {len(own)} columns'
                 )
-            found[name] = rows_of(table.select(own), dates, path, optional)
+            found[name] = rows_of(table.select(own), dates, path, name, optional)
         return found
     if isinstance(columns, Mapping):
         raise ValueError(
@@ -173,14 +174,20 @@ def table_covariates(
     for name in columns:
         columns_of = dict(id=id, time=time, value=name)
         table = from_long(frame, **columns_of, source=str(path), clock=clock)
-        found[name] = rows_of(table.select(variates), dates, path, optional)
+        found[name] = rows_of(table.select(variates), dates, path, name, optional)
     return found
 
 
 def rows_of(
-    table: SeriesTable, dates: NDArray, path: str | Path, optional: NDArray | None
+    table: SeriesTable,
+    dates: NDArray,
+    path: str | Path,
+    name: str,
+    optional: NDArray | None,
 ) -> NDArray:
     """Return the rows of a table at some dates, of NaN at optional ones that it lacks.
+
+    A warning tells where others have no value of the covariate `name`.
 
     Raises:
         ValueError: If it lacks another one.
@@ -194,6 +201,15 @@ def rows_of(
             f'{needed.sum()} of {len(dates)} dates are missing, first '
             f'{dates[needed.argmax()]}; the file goes from {table.dates[0]} to '
             f'{table.dates[-1]}'
+        )
+    empty = np.isnan(table.values[places]).any(axis=1) & ~missing
+    empty &= True if optional is None else ~optional
+    if empty.any():
+        warnings.warn(
+            f'{path}: covariate {name!r} has no value at {empty.sum()} of {len(dates)} '
+            f'dates, the first {dates[empty][0].astype("datetime64[s]")}: the value '
+            'before is repeated',
+            stacklevel=4,
         )
     return np.where(missing[:, None], np.nan, table.values[places])
 

@@ -2,10 +2,11 @@
 
 import inspect
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from importlib.util import find_spec
 from numbers import Real
+from typing import Any
 
 from mmengine.config import Config
 from mmengine.registry import OPTIMIZERS
@@ -35,8 +36,12 @@ ALIKE = 0.88
 """Names of a config that are so alike to one of the runner's are misspelt."""
 
 TRAIN = ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper')
-KINDS = ('dataloader', 'cfg')
-"""Sections that each part has, beside its evaluator."""
+KINDS = ('dataloader', 'cfg', 'evaluator')
+"""Sections that each part has; training has no evaluator."""
+SEVERAL = ('dataloader', 'evaluator')
+"""Sections of which there may be several, in a list."""
+INNER = {'dataset', 'sampler', 'batch_sampler', 'paramwise_cfg'}
+"""Parts of sections that are dicts."""
 PARTS = {
     'val': ('val_dataloader', 'val_cfg', 'val_evaluator'),
     'test': ('test_dataloader', 'test_cfg', 'test_evaluator'),
@@ -46,7 +51,7 @@ SECTIONS = (
     *(f'{part}_{key}' for part in ('train', 'val', 'test') for key in KINDS),
     *('visualizer', 'log_processor', 'randomness'),
 )
-"""Sections that are dicts; dataloaders may be several in a list."""
+"""Sections that are dicts."""
 PARAMWISE = (
     *('custom_keys', 'bias_lr_mult', 'bias_decay_mult', 'norm_decay_mult'),
     *('flat_decay_mult', 'dwconv_decay_mult', 'dcn_offset_lr_mult'),
@@ -78,6 +83,8 @@ def check_config(config: Config, part: str) -> None:
     if part == 'train':
         check_sections(config, TRAIN, 'training')
         check_length(config.train_cfg)
+        check_batch_size(config.train_dataloader)
+        check_head(config.model)
         check_end(config)
         check_optimizer(config)
         check_paramwise(config.optim_wrapper)
@@ -92,16 +99,25 @@ def check_config(config: Config, part: str) -> None:
 
 def check_kinds(config: Mapping) -> None:
     """Raise ValueError if a section is no dict, as an option may have made it."""
+    for name, value in sections(config):
+        if value is not None and not isinstance(value, Mapping):
+            raise ValueError(
+                f'{name} must be a dict, got {cut(repr(value), LONGEST)}; '
+                '--cfg-options takes the entries of a dict one by one, as '
+                'train_cfg.max_epochs=3'
+            )
+
+
+def sections(config: Mapping) -> Iterator[tuple[str, Any]]:
+    """Yield the names of what must be dicts, and what is there."""
     for key in SECTIONS:
         value = config.get(key)
-        several = isinstance(value, (list, tuple)) and 'dataloader' in key and value
+        several = isinstance(value, (list, tuple)) and key.endswith(SEVERAL)
         for part in value if several else [value]:
-            if part is not None and not isinstance(part, Mapping):
-                raise ValueError(
-                    f'{key} must be a dict, got {cut(repr(value), LONGEST)}; '
-                    '--cfg-options takes the entries of a dict one by one, as '
-                    'train_cfg.max_epochs=3'
-                )
+            yield key, part
+            if isinstance(part, Mapping):
+                inner = part if key == 'default_hooks' else INNER & part.keys()
+                yield from ((f'{key}.{name}', part[name]) for name in inner)
 
 
 def check_names(config: Mapping) -> None:
@@ -162,14 +178,32 @@ def check_sections(config: Mapping, keys: Iterable[str], use: str) -> None:
 
 def check_length(train_cfg: Mapping) -> None:
     """Raise ValueError if a training would have no iteration, or a broken interval."""
-    for key in ('max_epochs', 'max_iters', 'val_interval'):
+    for key in ('max_epochs', 'max_iters', 'val_begin', 'val_interval'):
         value = train_cfg.get(key)
         if value is None:
             continue
         whole = isinstance(value, Real) and value % 1 == 0  # 1e3 is one
-        if not whole or value < 1:
-            expected = 'at least 1' if whole else 'a whole number'
+        least = int(key != 'val_begin')
+        if not whole or value < least:
+            expected = f'at least {least}' if whole else 'a whole number'
             raise ValueError(f'train_cfg.{key} must be {expected}, got {value!r}')
+
+
+def check_batch_size(loader: Mapping) -> None:
+    """Raise ValueError if a dataloader is to give samples instead of batches."""
+    if 'batch_size' in loader and loader['batch_size'] is None:
+        raise ValueError(
+            'train_dataloader.batch_size must be an integer from 1, got None'
+        )
+
+
+def check_head(model: Mapping) -> None:
+    """Raise ValueError if a classifier has nothing to train."""
+    if 'ImageClassifier' in str(model.get('type')) and model.get('head') is None:
+        raise ValueError(
+            'model.head is missing: a classifier needs it to be trained, as '
+            'dict(type="LinearClsHead", ...)'
+        )
 
 
 def check_end(config: Config) -> None:
@@ -253,11 +287,11 @@ def check_clipping(given) -> None:
 
 
 def check_interval(config: Config) -> None:
-    """Raise ValueError if checkpoints are asked for every 0 epochs, which is never."""
+    """Raise ValueError if checkpoints are asked for every 0 epochs, or every 'x'."""
     hooks = config.get('default_hooks') or {}
-    interval = (hooks.get('checkpoint') or {}).get('interval')
-    if interval == 0:
+    interval = (hooks.get('checkpoint') or {}).get('interval', 1)
+    if interval == 0 or not isinstance(interval, Real):
         raise ValueError(
             'default_hooks.checkpoint.interval must be at least 1, or -1 for no '
-            'checkpoint, got 0'
+            f'checkpoint, got {interval!r}'
         )

@@ -38,7 +38,9 @@ def read(*sources, dates=DATES):
 
 def test_a_long_table_has_values_of_each_variate(long):
     source = dict(path=long, columns=('heat', 'rain'), layout='long')
-    covariates = read(source)
+    told = r"long.csv: covariate 'heat' has no value at 1 of 8 dates, the first 2020-"
+    with pytest.warns(UserWarning, match=told):
+        covariates = read(source)
     assert covariates.names == ('heat', 'rain')
     assert covariates.values.shape == (8, 2, 2)
     np.testing.assert_array_equal(covariates.values[:, 0, 0], 100 + np.arange(8))
