@@ -2,7 +2,9 @@
 
 import json
 import sys
+from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,13 +14,18 @@ from mmmambamixer.engine.config import load_config
 ROOT = Path(__file__).parents[2]
 
 
+PARTS = ('cells', 'results', 'trainings', 'baselines', 'tables')
+
+
 @pytest.fixture
 def tool(monkeypatch):
+    """Return the parts of the tool, by name, and `run`."""
     monkeypatch.syspath_prepend(str(ROOT / 'tools'))
-    import benchmark_forecasting
-
-    yield benchmark_forecasting
-    sys.modules.pop('benchmark_forecasting', None)
+    parts = {part: import_module(f'forecasting.{part}') for part in PARTS}
+    yield SimpleNamespace(**parts, main=import_module('benchmark_forecasting'))
+    for name in [*sys.modules]:
+        if name == 'benchmark_forecasting' or name.partition('.')[0] == 'forecasting':
+            del sys.modules[name]
 
 
 def metrics(mse):
@@ -47,15 +54,15 @@ def calls(tool, monkeypatch):
             out = arguments[arguments.index('--out') + 1]
             out.write_text(json.dumps(metrics(0.5 if mixers else 0.25)))
 
-    monkeypatch.setattr(tool, 'call', call)
+    monkeypatch.setattr(tool.trainings, 'call', call)
     return made
 
 
 def run_all(tool, path, cell, seed, kind='models'):
     """Run what there is to train in a cell; return the results."""
-    results = tool.Results(path)
-    for training in tool.trainings(cell, kind):
-        tool.train_and_test(results, cell, seed, training, path.parent)
+    results = tool.results.Results(path)
+    for training in tool.trainings.trainings(cell, kind):
+        tool.trainings.train_and_test(results, cell, seed, training, path.parent)
     return results
 
 
@@ -89,7 +96,7 @@ def test_other_mixers_are_trained_by_themselves(tool, calls, tmp_path):
 
 @pytest.mark.parametrize('cell', ['etth2-720', 'ettm1-336', 'weather-96'])
 def test_mixers_are_the_paper_s_but_on_exchange(tool, cell):
-    assert tool.same_mixers(cell)
+    assert tool.trainings.same_mixers(cell)
 
 
 def test_ablations_and_covariates_are_options_and_configs(tool, calls, tmp_path):
@@ -98,8 +105,10 @@ def test_ablations_and_covariates_are_options_and_configs(tool, calls, tmp_path)
     trained = [config for name, config in calls if name == 'train.py']
     assert trained == ['tsm2_ettm1'] * 4 + ['tsm2_beijing', 'tsm2_beijing_alone']
     assert len(results.rows) == 10
-    config, options = tool.config_of('ettm1-192')
-    models = [load_config(config, options | v).model for v in tool.VARIANTS.values()]
+    config, options = tool.cells.config_of('ettm1-192')
+    models = [
+        load_config(config, options | v).model for v in tool.trainings.VARIANTS.values()
+    ]
     assert len({str(model) for model in models}) == 4
 
 
@@ -108,30 +117,75 @@ def test_a_failed_process_is_told_with_its_log(tool, tmp_path):
     with pytest.raises(
         RuntimeError, match=r'train.py failed on .*see .*train.txt: err'
     ):
-        tool.call('train.py', config, tmp_path / 'work', [])
+        tool.trainings.call('train.py', config, tmp_path / 'work', [])
 
 
-def test_the_table_has_a_mean_and_half_the_range(tool, tmp_path, capsys):
-    results = tool.Results(tmp_path / 'r.csv')
-    for seed, mse in enumerate((0.36, 0.38)):
-        results.add('etth1-96', 'TSM2', seed, mse, 0.4)
-        results.add('etth1-96', 'no averaging', seed, mse + 0.01, 0.4)
-        results.add('etth1-96', 'no averaging, mixers', seed, mse + 0.02, 0.4)
-    results.add('etth1-96', 'ridge', '-', 0.3672, 0.39)
-    capsys.readouterr()
-    tool.print_table(results.rows)
-    lines = capsys.readouterr().out.splitlines()
-    (cell,) = [line for line in lines if line.startswith('| ETTh1-96 ')]
-    assert cell == (
-        '| ETTh1-96 | 0.375 | 0.352 | not run | 0.3672 | not run | not run | '
-        '0.3700 ± 0.0100 |'
+def test_seeds_come_one_after_another_and_a_table_is_all_its_horizons(
+    tool, tmp_path, monkeypatch
+):
+    ran = []
+    monkeypatch.setattr(
+        tool.main, 'train_and_test', lambda _, cell, seed, *__: ran.append((seed, cell))
     )
-    (traffic,) = [line for line in lines if line.startswith('| Traffic-96 ')]
-    assert traffic.count('not run') == 5
-    (mean,) = [line for line in lines if line.startswith('| mean of')]
-    assert '| 0.3211 | 0.3072 |' in mean and mean.count('not complete') == 5
-    (variant,) = [line for line in lines if line.startswith('| no averaging')]
-    assert '0.3800 ± 0.0100; 0.3900 ± 0.0100' in variant
+    argv = ['tool', 'run', '--seeds', '0', '2', '--cells', 'etth2-96', 'ettm1']
+    monkeypatch.setattr(sys, 'argv', [*argv, '--results', str(tmp_path / 'r.csv')])
+    tool.main.main()
+    cells = ['etth2-96', 'ettm1-96', 'ettm1-192', 'ettm1-336', 'ettm1-720']
+    assert ran == [(seed, cell) for seed in (0, 2) for cell in cells]
+
+
+def tables_of(tool, results, capsys) -> list[dict[str, list[str]]]:
+    """Return the printed tables: the columns of each line by its name."""
+    capsys.readouterr()
+    tool.tables.print_tables(results.rows)
+    tables = capsys.readouterr().out.split('\n\n')
+    split = [[line.split(' | ') for line in table.splitlines()] for table in tables]
+    return [{line[0].strip('| '): line[1:] for line in lines} for lines in split]
+
+
+def test_the_tables_have_seeds_a_mean_and_half_the_range(tool, tmp_path, capsys):
+    results = tool.results.Results(tmp_path / 'r.csv')
+    for seed, mse in enumerate((0.36, 0.38)):
+        for name, more in (
+            ('TSM2', 0),
+            ('TSM2, by cell', 0.03),
+            ('no averaging', 0.01),
+        ):
+            results.add('etth1-96', name, seed, metrics(mse + more), 'forecast')
+        results.add(
+            'etth1-96', 'no averaging, mixers', seed, metrics(mse + 0.02), 'mixers'
+        )
+    results.add('etth1-96', 'ridge', '-', metrics(0.3672), 'forecast')
+    ours, published, variants = tables_of(tool, results, capsys)
+    assert ours['ETTh1-96'] == [
+        '2', '0.4000 ± 0.0100', 'not run', '0.3672', 'not run', 'not run',
+        '0.3700 ± 0.0100 |',
+    ]  # fmt: skip
+    assert ours['Traffic-96'][0] == '0' and ours['Traffic-96'].count('not run') == 5
+    assert ours['mean of ETT and Weather'][1:] == ['not complete'] * 5 + [
+        'not complete |'
+    ]
+    assert published['ETTh1-96'] == [
+        '0.375', '0.352', '0.366', '0.360', '0.375', '0.363', '0.377',
+        '0.3700 ± 0.0100 |',
+    ]  # fmt: skip
+    assert published['Exchange-96'][2] == '-'  # SRSNet has no Exchange
+    assert published['mean of ETT and Weather'] == [
+        '0.3211', '0.3072', '0.3134', '0.3145', '0.3138', '0.3148', '0.3197',
+        'not complete |',
+    ]  # fmt: skip
+    assert variants['no averaging; mixers alone'] == [
+        '0.3800 ± 0.0100; 0.3900 ± 0.0100 |'
+    ]
+    assert variants['TSM2; mixers alone'] == ['0.4000 ± 0.0100; not run |']
+
+
+def test_the_mean_has_the_spread_of_whole_seeds(tool):
+    cells = [('ETTh1', 96), ('ETTh2', 96)]
+    ours = {('ETTh1', 96, 'TSM2'): {'0': 0.3, '1': 0.34, '2': 0.5}}
+    assert tool.tables.mean_of(ours, cells, 'TSM2') == 'not complete'
+    ours[('ETTh2', 96, 'TSM2')] = {'0': 0.2, '1': 0.18}
+    assert tool.tables.mean_of(ours, cells, 'TSM2') == '0.2850 ± 0.0050'
 
 
 @pytest.fixture
@@ -158,13 +212,17 @@ def waves(tmp_path):
 
 def test_baselines_are_scored_on_all_test_windows(tool, waves):
     config, rows, before = waves
-    naive, count = tool.score_baseline(load_config(config), tool.RepeatLast)
+    naive, count = tool.baselines.score_baseline(
+        load_config(config), tool.baselines.RepeatLast
+    )
     starts = range(len(rows) - 5)
     errors = np.array([rows[i : i + 6] - before[i] for i in starts])
     assert count == len(starts)
     assert naive['forecast/mse'] == pytest.approx((errors**2).mean(), rel=1e-4)
     assert naive['forecast/mae'] == pytest.approx(abs(errors).mean(), rel=1e-4)
-    ridge, _ = tool.score_baseline(load_config(config), tool.LinearForecaster)
+    ridge, _ = tool.baselines.score_baseline(
+        load_config(config), tool.baselines.LinearForecaster
+    )
     assert ridge['forecast/mse'] < 0.1 < naive['forecast/mse']
 
 
@@ -173,7 +231,7 @@ def test_a_summary_has_the_tested_model_beside_repeat_last(
 ):
     tested = metrics(0.25) | {'line/mse': 0.5}
     (tmp_path / 'metrics.json').write_text(json.dumps(tested))
-    tool.print_summary(waves[0], tmp_path / 'metrics.json')
+    tool.baselines.print_summary(waves[0], tmp_path / 'metrics.json')
     lines = [line.split() for line in capsys.readouterr().out.splitlines()[-4:]]
     assert lines[0][:3] == ['95', 'test', 'windows,']
     assert lines[1][0] == 'repeat-last' and float(lines[1][1]) > 0.1
