@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from ..messages import few
 from ..wrappers import unwrapped
 
 OWN_CLASSES = ('rpn_head', 'semantic_head')
@@ -54,7 +55,9 @@ def check_num_classes(model: nn.Module, classes: Sequence[str], dataset: str) ->
         if count != len(classes):
             raise ValueError(
                 f'{name}.num_classes must be {len(classes)}, the number of classes of '
-                f'{dataset}, got {count}'
+                f'{dataset} ({few(classes)}), got {count}'
+                + '; or are classes missing there?'
+                * (count > len(classes))
             )
 
 

@@ -216,7 +216,7 @@ def is_number(value) -> bool:
 
 def check_boxes(annotations: Sequence, images: Mapping, path: str) -> None:
     """Say which boxes mmdet leaves out; raise ValueError if they are too many."""
-    empty, beyond, learnt = [], [], 0
+    empty, beyond, sizes, learnt = [], [], [], 0
     for annotation in annotations:
         x, y, w, h = annotation['bbox']
         image = images[annotation['image_id']]
@@ -228,6 +228,9 @@ def check_boxes(annotations: Sequence, images: Mapping, path: str) -> None:
             learnt += 1
         if max(w - inside_w, h - inside_h) > 1:  # a pixel is rounding
             beyond.append(annotation['id'])
+        area, most = annotation['area'], (w + 1) * (h + 1)
+        if area > 1.1 * most or (0 < area < 1 and most > 9):
+            sizes.append(annotation['id'])
     total = len(annotations)
     if not learnt:
         raise ValueError(
@@ -238,6 +241,14 @@ def check_boxes(annotations: Sequence, images: Mapping, path: str) -> None:
         raise ValueError(
             f'{path}: {len(beyond)} of {total} boxes reach beyond their images, as '
             f'annotation {beyond[0]}; expected [x, y, width, height], not corners'
+        )
+    if 2 * len(sizes) > total:
+        print_log(
+            f'{path}: {len(sizes)} of {total} annotations, as {sizes[0]}, have an area '
+            'that their box cannot have, so that the AP of small, medium and large '
+            'objects is that of others: expected square pixels, of the image as it is',
+            'current',
+            level=30,
         )
     for ids, fault in ((empty, 'are left out, no pixel'), (beyond, 'are cut, not all')):
         if ids:

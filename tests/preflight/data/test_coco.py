@@ -106,7 +106,12 @@ def test_what_is_wrong_is_named(content, text):
 
 
 WARNED = [
-    (boxes([2, 2, 8, 6], [100, 2, 5, 5], [1, 1, 5, 5]), '1 of 3 boxes are left out'),
+    (
+        boxes([2, 2, 8, 6], [100, 2, 5, 5], [1, 1, 5, 5], area=20),
+        '1 of 3 boxes are left out',
+    ),
+    (boxes([2, 2, 8, 6], [2, 2, 5, 5], area=0.2), '2 of 2 annotations, as 1, have an'),
+    (boxes([2, 2, 8, 6], [2, 2, 5, 5], area=480), '2 of 2 annotations, as 1, have an'),
     (boxes([2, 2, 8, 6], [2, 2, 0, 5]), '1 of 2 boxes are left out'),
     (boxes([2, 2, 8, 6], [15, 2, 9, 5]), '1 of 2 boxes are cut'),
 ]
