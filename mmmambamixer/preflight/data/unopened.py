@@ -1,6 +1,7 @@
 """Why a data set cannot be made: what mmpretrain, mmdet and mmseg do not say."""
 
 import json
+import xml.etree.ElementTree as ET
 from collections.abc import Mapping
 
 import mmengine
@@ -11,6 +12,9 @@ from .coco import CocoFile, check_annotations
 from .counts import other_names
 from .unread import unread
 
+CORNERS = ('xmin', 'ymin', 'xmax', 'ymax')
+ELEMENTS = ('name', 'bndbox', *(f'bndbox/{corner}' for corner in CORNERS))
+"""What mmdet reads of each object of an XML file."""
 EMPTY = 'need at least one array to concatenate'
 """What MMEngine says when it packs a data set without images."""
 
@@ -55,6 +59,8 @@ def explain_data(error: Exception, key: str, files: Mapping[str, CocoFile]) -> s
         )
     path = innermost(error, 'img_info', 'parse_data_info')
     path = path.get('xml_path') if isinstance(path, Mapping) else None
+    if path and (told := missing_element(path)):
+        return f'{path}: {told}'
     if EMPTY not in str(error):
         where = f', the file at fault is {path}' * bool(path)
         told = f'{key} cannot be made: {explain(error)}{where}'
@@ -68,6 +74,19 @@ def explain_data(error: Exception, key: str, files: Mapping[str, CocoFile]) -> s
             told += f'; none of its objects is of {few(classes)}, but of {others}'
     clause = unread(dataset) if hasattr(dataset, 'data_prefix') else ''
     return f'{told}; {clause}' if clause else told
+
+
+def missing_element(path: str) -> str:
+    """Return which element an object of an XML file lacks, or ''."""
+    try:
+        objects = ET.parse(path).iterfind('object')
+    except (OSError, ET.ParseError):
+        return ''
+    for number, entry in enumerate(objects, 1):
+        for name in ELEMENTS:
+            if entry.find(name) is None:
+                return f'object {number} has no <{name.rpartition("/")[2]}>'
+    return ''
 
 
 def unequal_parts(error: Exception) -> str:

@@ -195,6 +195,16 @@ def test_boxes_without_a_pixel_are_told(kind, all_of_them, tmp_path, opened):
     assert said.startswith('error: train_dataloader has no object') == all_of_them
 
 
+@pytest.mark.parametrize('name', ['name', 'bndbox', 'ymax'])
+def test_an_element_that_objects_lack_is_named(name, tmp_path, opened):
+    pytest.importorskip('mmdet')
+    train = voc(tmp_path, 'train', ('ant', 'bee'), ('ant', 'bee'))
+    path = tmp_path / 'train/Annotations/0.xml'
+    path.write_text(re.sub(f'(</?){name}>', r'\1other>', path.read_text()))
+    said = opened('mmdet', {'bbox_head': ToyHead(2)}, train=train)
+    assert said == f'error: {path}: object 1 has no <{name}>'
+
+
 ALIEN = [
     ('mmpretrain', lambda root: labelled(root, 'train', [0, 3, 1], NAMES), 3),
     ('mmpretrain', lambda root: labelled(root, 'train', [1, 2, -1], NAMES), -1),
