@@ -27,6 +27,7 @@ from ..preflight.data.samples import (
     check_decoders,
     check_image,
     check_packed,
+    check_sizes_known,
     check_views,
     first_sample,
     inner_datasets,
@@ -96,6 +97,8 @@ def open_data(
     for part, sample in samples.items():
         check_packed(sample, runner.cfg.get('default_scope'), part)
         check_views(runner.model, sample, part)
+        if part != 'train':
+            check_sizes_known(runner.model, sample, part)
         check_image(runner.model, channels_of(sample), f'{part}_dataloader')
     warn_of_ranges(samples)
     compare(runner, datasets, samples, trained_part(meta or {}, path), anew)

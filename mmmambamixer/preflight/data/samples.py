@@ -15,7 +15,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from ...messages import explain, few
-from ...wrappers import merges_views
+from ...wrappers import merges_views, unwrapped
 from ..model import input_channels
 
 MARK = '\ufeff'
@@ -31,6 +31,14 @@ DECODERS = dict(
     turbojpeg=('turbojpeg', 'PyTurboJPEG'),
 )
 """What MMCV's `imdecode_backend` needs: the module and its package."""
+SHAPES = ('ori_shape', 'img_shape')
+SIZES = dict(
+    TwoStageDetector=(*SHAPES, 'scale_factor'),
+    SingleStageDetector=(*SHAPES, 'scale_factor'),
+    BaseDetector=SHAPES,
+    BaseSegmentor=SHAPES,
+)
+"""What models need of each image to predict."""
 BYTE, SMALL = 255.0, 10.0
 """The largest byte; numbers below the second are of images that are normalised."""
 MIXING = ('Mosaic', 'CachedMosaic', 'MixUp', 'CachedMixUp', 'CopyPaste')
@@ -232,6 +240,29 @@ def check_packed(sample, scope: str | None, part: str) -> None:
         raise ValueError(
             'the pipeline of train_dataloader loads no annotations: put '
             'LoadAnnotations before its last step'
+        )
+
+
+def check_sizes_known(model: nn.Module, sample, part: str) -> None:
+    """Raise ValueError if predictions cannot be brought back to the size of the image.
+
+    Args:
+        model: Left alone unless it is a detector or a segmenter of the frameworks.
+        sample: The first one.
+        part: 'val' or 'test'.
+    """
+    kinds = {kind.__name__ for kind in type(unwrapped(model)).__mro__}
+    needed = next((SIZES[kind] for kind in SIZES if kind in kinds), ())
+    packed = sample.get('data_samples') if isinstance(sample, dict) else None
+    packed = packed[0] if isinstance(packed, list) and packed else packed
+    if not isinstance(packed, BaseDataElement):
+        return
+    missing = [name for name in needed if name not in packed]
+    if missing:
+        raise ValueError(
+            f'the pipeline of {part}_dataloader does not give {few(missing)}, which '
+            'the model needs to bring predictions back to the size of the image: name '
+            'it in meta_keys of the last step; scale_factor comes from a Resize'
         )
 
 

@@ -3,9 +3,12 @@
 from copy import deepcopy
 
 import pytest
+from mmengine.structures import BaseDataElement
+from torch import nn
 from toy_data import coco, label_maps, labelled, voc
 from toy_run import ToyHead
 
+from mmmambamixer.preflight.data.samples import check_sizes_known
 from mmmambamixer.preflight.metrics.ground_truth import repair
 
 pytest.importorskip('mmdet')
@@ -316,3 +319,17 @@ def test_a_measured_pipeline_with_random_steps_is_told(tmp_path, opened):
     assert 'pipeline of val_dataloader has RandomFlip' in said and 'error' not in said
     arguments['val']['pipeline'][2] = FLIP | dict(prob=0.0)
     assert opened('mmdet', HEADS, **arguments) == ''
+
+
+class TwoStageDetector(nn.Module):
+    """Named as that of mmdet."""
+
+
+@pytest.mark.parametrize('views', [False, True])
+def test_a_detector_needs_the_sizes_of_images_to_predict(views):
+    packed = BaseDataElement(metainfo=dict(ori_shape=(8, 8), img_shape=(8, 8)))
+    sample = dict(data_samples=[packed] if views else packed)
+    with pytest.raises(ValueError, match='val_dataloader does not give scale_factor'):
+        check_sizes_known(TwoStageDetector(), sample, 'val')
+    packed.set_metainfo(dict(scale_factor=(1.0, 1.0)))
+    check_sizes_known(TwoStageDetector(), sample, 'val')
