@@ -329,7 +329,7 @@ def test_a_mirrored_forecast_turns_with_its_window(centre):
         (dict(mirror=True), 'sign_flip=True and no quantiles, got sign_flip=False'),
         (
             dict(mirror=True, sign_flip=True, quantiles=[0.5]),
-            r'no quantiles, got sign_flip=True, quantiles=\[0.5\]',
+            r'got sign_flip=True, quantiles=\[0.5\]: set mirror=False',
         ),
         (dict(time_mixer='mamba'), "time_mixer must be one of .*, got 'mamba'"),
         (dict(variate_mixer='both'), "variate_mixer must be one of .*, got 'both'"),

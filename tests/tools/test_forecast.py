@@ -220,7 +220,13 @@ def test_a_long_table_gives_a_long_forecast(folder, checkpoint, call, tmp_path):
 
 KNOWN = """
 _base_ = {base!r}
-model = dict(future_covariates=1, sign_flip=False)
+model = dict(
+    future_covariates=1, sign_flip=False, mirror=False, linear_path=None
+)
+val_evaluator = {{{{_base_.paper_evaluator}}}}
+test_evaluator = {{{{_base_.paper_evaluator}}}}
+default_hooks = dict(checkpoint=dict(save_best='forecast/mse'))
+custom_hooks = {{{{_base_.paper_hooks}}}}
 data = dict(future=[dict(path={known!r}, columns=['load'])])
 train_dataloader = dict(dataset=data)
 val_dataloader = dict(dataset=data)
@@ -239,7 +245,7 @@ def test_covariates_of_the_horizon_come_from_a_file(folder, run, call, refused):
     work_dir = folder / 'known_run'
     args = [ROOT / 'tools/train.py', folder / 'known.py', '--work-dir', work_dir]
     run(*args, cwd=folder)
-    [checkpoint] = work_dir.glob('best_blend_mse_*.pth')
+    [checkpoint] = work_dir.glob('best_forecast_mse_*.pth')
     args = [folder / 'known.py', checkpoint, folder / 'series.csv', '--out']
     for name in ('known', 'other'):
         call('predict.py', *args, name, '--future', folder / f'{name}.csv')

@@ -270,7 +270,7 @@ def check_flips(
     if mirror and (quantiles or not sign_flip):
         raise ValueError(
             'mirror=True needs sign_flip=True and no quantiles, got '
-            f'sign_flip={sign_flip}, quantiles={quantiles}'
+            f'sign_flip={sign_flip}, quantiles={quantiles}: set mirror=False'
         )
 
 
