@@ -103,13 +103,19 @@ def extra_memory(shape: Shape, setting: Setting, mode: str, batch: int) -> float
 def _peak(call: Call) -> tuple[int, tuple[Tensor, ...], int]:
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)  # free memory would hide what the call takes
-    Path('/proc/self/clear_refs').write_text('5')  # forget the greatest value so far
-    before = _status('VmRSS')
+    forget_peak()
+    before = status('VmRSS')
     results = call()
-    peak = _status('VmHWM')
+    peak = status('VmHWM')
     return before, results if isinstance(results, tuple) else (results,), peak
 
 
-def _status(field: str) -> int:
+def forget_peak() -> None:
+    """Let VmHWM begin anew."""
+    Path('/proc/self/clear_refs').write_text('5')
+
+
+def status(field: str) -> int:
+    """Return a field of this process's status, in bytes: VmRSS now, VmHWM at most."""
     text = Path('/proc/self/status').read_text()
     return int(re.search(rf'{field}:\s+(\d+) kB', text)[1]) * 1024

@@ -43,10 +43,10 @@ REST = 'the rest'
 class Classifier(nn.Module):
     """A backbone, the mean of its last map, and a linear classifier."""
 
-    def __init__(self, backbone: nn.Module) -> None:
+    def __init__(self, backbone: nn.Module, width: int = WIDTH) -> None:
         super().__init__()
         self.backbone = backbone
-        self.head = nn.Linear(WIDTH, CLASSES)
+        self.head = nn.Linear(width, CLASSES)
 
     def forward(self, images: Tensor) -> Tensor:
         return self.head(self.backbone(images)[-1].mean((2, 3)))
@@ -75,7 +75,7 @@ def inference(network: nn.Module, images: Tensor) -> Callable[[], object]:
 
 def training_step(network: nn.Module, images: Tensor) -> Callable[[], object]:
     """Return the call of a forward, cross-entropy and backward in training mode."""
-    targets = torch.arange(len(images)) % CLASSES
+    targets = torch.arange(len(images), device=images.device) % CLASSES
 
     def call() -> None:
         network.train().zero_grad()
