@@ -3,8 +3,6 @@
 import json
 import math
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +10,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from PIL import Image
+from warm import FRAMEWORKS, python
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / 'README.md').read_text()
@@ -104,14 +103,8 @@ def test_the_readmes_mask_rcnn_trains_under_the_stock_tool(tmp_path):
         *('train_cfg.max_epochs=1', 'default_hooks.checkpoint=None'),
     ]
     stock = package / '.mim/tools/train.py'
-    command = [sys.executable, stock, write(tmp_path, text), '--work-dir', 'run']
-    run = subprocess.run(
-        [*command, '--cfg-options', *options],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
+    arguments = [write(tmp_path, text), '--work-dir', 'run', '--cfg-options', *options]
+    run = python(stock, *arguments, imported=FRAMEWORKS, cwd=tmp_path)
     assert run.returncode == 0, run.stderr[-3000:]
     (log,) = tmp_path.glob('run/*/vis_data/scalars.json')
     (step,) = map(json.loads, log.read_text().splitlines())

@@ -1,11 +1,8 @@
 """The report of `python -m mmmambamixer.env`."""
 
-import os
-import subprocess
-import sys
-
 import pytest
 import torch
+from warm import python
 
 from mmmambamixer import env
 from mmmambamixer.ops import available_backends
@@ -39,14 +36,7 @@ def test_a_missing_or_broken_framework_is_reported_not_raised(tmp_path):
         'from mmmambamixer import env\n'
         'env.main()\n'
     )
-    result = subprocess.run(
-        [sys.executable, 'run.py'],
-        cwd=tmp_path,
-        env=dict(os.environ, PYTHONPATH=str(tmp_path)),
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    result = python('run.py', cwd=tmp_path, PYTHONPATH=str(tmp_path))
     assert result.returncode == 0, result.stderr
     lines = dict(line.split(maxsplit=1) for line in result.stdout.splitlines())
     assert lines['mmdet'] == 'not installed'

@@ -1,11 +1,8 @@
 """Environments in which something does not fit, and the command that mends each."""
 
-import os
-import subprocess
-import sys
-
 import pytest
 import torch
+from warm import python
 
 from mmmambamixer import env
 from mmmambamixer.faults import find_faults, installed
@@ -190,14 +187,8 @@ def test_an_import_that_fails_says_what_mends_it(tmp_path):
     (tmp_path / 'cv2.py').write_text(
         "raise ImportError('libGL.so.1: cannot open shared object file')\n"
     )
-    result = subprocess.run(
-        [sys.executable, '-c', 'import mmmambamixer'],
-        cwd=tmp_path,
-        env=dict(os.environ, PYTHONPATH=str(tmp_path)),
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    code = 'import mmmambamixer'
+    result = python('-c', code, cwd=tmp_path, PYTHONPATH=str(tmp_path))
     last = result.stderr.splitlines()[-1]
     assert last.startswith('ImportError: libGL.so.1: cannot open')
     assert 'install --force-reinstall --no-deps opencv-python-headless`' in last

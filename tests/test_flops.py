@@ -2,7 +2,6 @@
 
 import importlib.util
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from mmengine.analysis.print_helper import _format_size
 from mmengine.config import Config
 from PIL import Image
 from torch import nn
+from warm import FRAMEWORKS, python
 
 from mmmambamixer import ViM2
 from mmmambamixer.models.layers import S6
@@ -179,16 +179,13 @@ def load_tool():
 
 @pytest.mark.parametrize('framework', MODELS)
 def test_the_stock_tools_count_the_same(framework, tmp_path):
-    """In a fresh process that knows of us by the backbone's type only."""
+    """In a process that knows of us by the backbone's type only."""
     package = Path(pytest.importorskip(framework).__file__).parent
     config = write_config(framework, tmp_path)
     args = [package / '.mim/tools/analysis_tools/get_flops.py', config]
     if framework != 'mmdet':  # whose tool takes its image from the data set
         args += ['--shape', '64', '96']
-    command = [sys.executable, '-c', STOCK, *args]
-    run = subprocess.run(
-        command, cwd=tmp_path, capture_output=True, text=True, timeout=300
-    )
+    run = python('-c', STOCK, *args, imported=FRAMEWORKS, cwd=tmp_path)
     assert run.returncode == 0, run.stderr[-2000:]
 
     tool = load_tool()

@@ -2,8 +2,6 @@
 
 import http.server
 import os
-import subprocess
-import sys
 import threading
 from functools import partial
 from pathlib import Path
@@ -15,6 +13,7 @@ from mmengine.config import Config
 from mmengine.logging import HistoryBuffer
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import nn
+from warm import python
 
 from mmmambamixer import patches
 from mmmambamixer.checkpoints.fit import check_state_dict
@@ -60,8 +59,7 @@ def test_bases_are_found_where_mmengine_alone_does_not(tmp_path):
         'from mmengine.config import Config; '
         f'print(Config.fromfile({str(path)!r}).train_cfg.max_epochs)'
     )
-    command = [sys.executable, '-c', code]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    result = python('-c', code)
     assert result.stdout.strip() == '12', result.stderr
 
 

@@ -1,9 +1,7 @@
-"""ViM2 is found by its name in every scope; each case runs in a fresh interpreter."""
-
-import subprocess
-import sys
+"""ViM2 is found by its name in every scope; each case runs in a process of its own."""
 
 import pytest
+from warm import python
 
 BUILD = """
 import sys
@@ -16,10 +14,7 @@ print(type(model).__name__, 'mmpretrain' in sys.modules)
 
 
 def build(name, scope='mmengine', imports=''):
-    code = BUILD.format(name=name, scope=scope, imports=imports)
-    return subprocess.run(
-        [sys.executable, '-c', code], capture_output=True, text=True, timeout=300
-    )
+    return python('-c', BUILD.format(name=name, scope=scope, imports=imports))
 
 
 def test_the_prefix_alone_is_enough_and_loads_no_framework():
@@ -51,8 +46,6 @@ def test_a_missing_mmengine_names_both_families():
         'sys.meta_path.insert(0, Hide())\n'
         'import mmmambamixer\n'
     )
-    result = subprocess.run(
-        [sys.executable, '-c', code], capture_output=True, text=True, timeout=300
-    )
+    result = python('-c', code)
     last = result.stderr.strip().splitlines()[-1]
     assert 'mmmambamixer[openmmlab]' in last and 'mmmambamixer[onedl]' in last

@@ -3,14 +3,12 @@
 import importlib
 import json
 import math
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+from warm import python
 
 ROOT = Path(__file__).parents[1]
 PEER = 'peer'
@@ -158,10 +156,9 @@ def test_operators_have_their_kind(load):
 
 def test_rates_and_repeats_are_measured_in_the_interpreter(tmp_path):
     path = tmp_path / 'r.json'
-    command = [sys.executable, str(ROOT / 'benchmarks' / 'gpu_limits.py'), '--quick']
-    command += ['--device', 'cpu', '--dtype', 'float32', '--out', str(path)]
-    environment = os.environ | dict(TRITON_INTERPRET='1')
-    run = subprocess.run(command, env=environment, capture_output=True, text=True)
+    options = ['--device', 'cpu', '--dtype', 'float32', '--out', path]
+    script = ROOT / 'benchmarks' / 'gpu_limits.py'
+    run = python(script, '--quick', *options, TRITON_INTERPRET='1')
     assert run.returncode == 0, run.stderr
     report = json.loads(path.read_text())
     assert report['rates'].keys() == {'exponentials', 'instructions'}

@@ -4,15 +4,14 @@ The kernels and the fallback are chosen when a process first uses the ops, so ot
 choices run in processes of their own.
 """
 
-import os
 import re
 import shutil
 import subprocess
-import sys
 import textwrap
 
 import pytest
 import torch
+from warm import python
 
 from mmmambamixer.ops import available_backends, backend
 from mmmambamixer.ops.testing import cross_inputs, scan_inputs
@@ -67,13 +66,7 @@ warnings.simplefilter('always')
 
 
 def run(code, **variables):
-    return subprocess.run(
-        [sys.executable, '-c', textwrap.dedent(code)],
-        env=os.environ | dict(OMP_NUM_THREADS='1') | variables,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    return python('-c', textwrap.dedent(code), **variables)
 
 
 def runs_here(kernels):
@@ -195,7 +188,7 @@ def test_errors_of_the_kernels_are_one_sentence():
     x, w = torch.ones(1, 2, 3, dtype=torch.int32), torch.ones(1, 1)
     message = '^v must be fp16, bf16, fp32 or fp64, got Int$'
     with pytest.raises(KERNEL_ERROR, match=message):
-        torch.ops.mmmambamixer.scan_conv(x, w, w[0], [0])
+        torch.ops.mmmambamixer.scan_conv(x, w, w[0], [0], False)
 
 
 @needs_binary

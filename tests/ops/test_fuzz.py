@@ -1,8 +1,6 @@
 """Random calls of the ops, and that the fuzzer finds what it is there to find."""
 
 import ast
-import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import fuzz_checks
 import pytest
 import torch
 from fuzz_layouts import LAYOUTS, contents, lay_out
+from warm import python
 
 from mmmambamixer import ops
 
@@ -30,12 +29,7 @@ CASE = dict(
 
 
 def run(script, *arguments, **variables):
-    return subprocess.run(
-        [sys.executable, str(TORTURE / script), *map(str, arguments)],
-        env=os.environ | dict(OMP_NUM_THREADS='1') | variables,
-        capture_output=True,
-        text=True,
-    )
+    return python(TORTURE / script, *arguments, **variables)
 
 
 def test_random_calls_of_all_kernels():
@@ -72,12 +66,7 @@ for number in range(60):
 
 
 def test_random_calls_without_the_compiled_kernels():
-    result = subprocess.run(
-        [sys.executable, '-c', WITHOUT_KERNELS],
-        env=os.environ | dict(OMP_NUM_THREADS='1', PYTHONPATH=str(TORTURE)),
-        capture_output=True,
-        text=True,
-    )
+    result = python('-c', WITHOUT_KERNELS, PYTHONPATH=str(TORTURE))
     what, *calls = result.stdout.splitlines()
     assert what.startswith('PyTorch reference, slow'), result.stderr[-3000:]
     assert calls == [f'{number} None' for number in range(60)]

@@ -3,13 +3,11 @@
 Measured in a process of its own, after a warm-up. `-m slow` makes 10,000 calls.
 """
 
-import os
-import subprocess
-import sys
 import textwrap
 from pathlib import Path
 
 import pytest
+from warm import python
 
 MEBIBYTE = 1 << 20
 
@@ -58,12 +56,7 @@ def growth(calls: int) -> tuple[int, int]:
     """
     code = textwrap.dedent(SETUP)
     code += f'print(grown(call, {calls}), grown(leaking, {calls}))'
-    result = subprocess.run(
-        [sys.executable, '-c', code],
-        env=os.environ | dict(OMP_NUM_THREADS='1'),
-        capture_output=True,
-        text=True,
-    )
+    result = python('-c', code)
     assert result.returncode == 0, result.stderr[-3000:]
     grown, leaked = map(int, result.stdout.split())
     return grown, leaked

@@ -2,14 +2,13 @@
 
 import importlib.util
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from warm import FRAMEWORKS, python
 
 ROOT = Path(__file__).parents[2]
 BASE = str(ROOT / 'configs/_base_/mmmambamixer.py')
@@ -219,17 +218,10 @@ def configs(scenes) -> dict[str, Path]:
 
 @pytest.fixture(scope='session')
 def run():
-    """Run a Python script; return what it prints, or fail with that."""
+    """Run a Python script in a process; return what it prints, or fail with that."""
 
     def run(script: object, *args: object, cwd: Path, fails: bool = False) -> str:
-        result = subprocess.run(
-            [sys.executable, *map(str, (script, *args))],
-            cwd=cwd,
-            env=dict(os.environ, OMP_NUM_THREADS='1'),
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
+        result = python(script, *args, imported=FRAMEWORKS, cwd=cwd)
         output = result.stdout + result.stderr
         assert (result.returncode != 0) == fails, output[-5000:]
         return output
