@@ -69,7 +69,7 @@ SENTENCES = [
         'mmdet',
         ['model.roi_head.bbox_head.num_classes=3'],
         'roi_head.bbox_head.num_classes must be 2, the number of classes of '
-        'train_dataloader, got 3',
+        'train_dataloader (square, stripe), got 3',
     ),
     (
         'mmdet',
