@@ -36,6 +36,7 @@ DATASETS = child(mmengine_registry.DATASETS, 'mmmambamixer.datasets')
 DATA_SAMPLERS = child(mmengine_registry.DATA_SAMPLERS, 'mmmambamixer.datasets')
 METRICS = child(mmengine_registry.METRICS, 'mmmambamixer.evaluation')
 HOOKS = child(mmengine_registry.HOOKS, 'mmmambamixer.engine', 'mmmambamixer.forecast')
+OPTIM_WRAPPERS = child(mmengine_registry.OPTIM_WRAPPERS, 'mmmambamixer.engine')
 OPTIM_WRAPPER_CONSTRUCTORS = child(
     mmengine_registry.OPTIM_WRAPPER_CONSTRUCTORS, 'mmmambamixer.engine'
 )
@@ -50,7 +51,6 @@ INHERITED = [
         mmengine_registry.LOOPS,
         mmengine_registry.MODEL_WRAPPERS,
         mmengine_registry.OPTIMIZERS,
-        mmengine_registry.OPTIM_WRAPPERS,
         mmengine_registry.PARAM_SCHEDULERS,
         mmengine_registry.RUNNERS,
         mmengine_registry.TRANSFORMS,

@@ -20,13 +20,14 @@ from mmmambamixer.engine.config import (
     run_parser,
 )
 from mmmambamixer.engine.launch import prepare, train
+from mmmambamixer.engine.mixed_precision import type_name
 from mmmambamixer.messages import one_sentence
 from mmmambamixer.preflight.config import check_sections
 
 FLAGS = {
     '--deterministic': 'equal runs give equal bits on one machine; some GPU '
     'operations refuse',
-    '--amp': 'mixed precision; needs a GPU',
+    '--amp': 'mixed precision: float16 on a GPU, bfloat16 on the CPU',
     '--no-validate': 'do not validate while training',
     '--auto-scale-lr': 'scale the learning rate by real batch size / base_batch_size '
     'of config',
@@ -83,8 +84,9 @@ def make_config(args: argparse.Namespace) -> Config:
 
 def use_amp(config: Config) -> None:
     check_sections(config, ['optim_wrapper'], '--amp')
-    kind = config.optim_wrapper.get('type', 'OptimWrapper')
-    kind = getattr(kind, '__name__', kind)  # a config with imports has the class
+    kind = type_name(config.optim_wrapper)
+    if kind == 'Bfloat16OptimWrapper':
+        return
     if kind not in ('OptimWrapper', 'AmpOptimWrapper'):
         raise ValueError(f'--amp turns OptimWrapper into AmpOptimWrapper, got {kind}')
     config.optim_wrapper.type = 'AmpOptimWrapper'

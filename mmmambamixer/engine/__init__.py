@@ -7,9 +7,11 @@ from .hooks.plain import PlainCheckpointHook
 from .hooks.replay import ReplayHook
 from .hooks.strict_load import StrictLoadHook
 from .layer_decay import LayerDecayOptimWrapperConstructor
+from .mixed_precision import Bfloat16OptimWrapper
 from .runner import SafeRunner
 
 __all__ = [
+    'Bfloat16OptimWrapper',
     'FiniteHook',
     'InterruptionHook',
     'LayerDecayOptimWrapperConstructor',

@@ -274,18 +274,3 @@ def dataloaders(config: Config) -> Iterator[ConfigDict]:
         value = config.get(key)
         if value is not None:
             yield from value if isinstance(value, (list, tuple)) else [value]
-
-
-def require_gpu_for_amp(config: Config) -> None:
-    """Raise if mixed precision is asked for where MMEngine has none.
-
-    Raises:
-        ValueError: If the optimiser wrapper is `AmpOptimWrapper` and there is no GPU.
-    """
-    kind = str((config.get('optim_wrapper') or {}).get('type', ''))
-    if 'AmpOptimWrapper' in kind and not torch.cuda.is_available():
-        raise ValueError(
-            'mixed precision (--amp, AmpOptimWrapper) needs a GPU in MMEngine and '
-            'torch sees none here: leave out --amp, or make the optim_wrapper of the '
-            'config an OptimWrapper without dtype and loss_scale'
-        )

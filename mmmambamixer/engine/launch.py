@@ -20,9 +20,9 @@ from ..preflight.data.files import check_data
 from ..preflight.data.samples import UnusableSample
 from ..preflight.model import check_channels, check_preprocessor
 from ..preflight.starting_weights import check_loaded, check_starting_weights
-from .config import require_gpu_for_amp
 from .data import open_data, warn_of_test
 from .hooks.checkpoint import SafeCheckpointHook
+from .mixed_precision import check_bfloat16, fit_amp_to_cpu
 from .ranks import check_norms, join_ranks
 from .restart import resume_if_restarted
 
@@ -96,16 +96,19 @@ def prepare(config: Config, part: str, *, auto_resume: bool = False) -> Runner:
     """
     check_config(config, part)
     parts = ('train', 'val') if part == 'train' else (part,)
-    start = None
+    start = told = None
     if part == 'train':
-        require_gpu_for_amp(config)
+        told = fit_amp_to_cpu(config)
         restarted = resume_if_restarted(config)
         start = config.get('load_from')
         if auto_resume and not restarted:
             config.load_from = None  # else MMEngine would resume from it
     check_data(config, *parts)
     runner = build_runner(config)
+    if told:
+        runner.logger.info(told)
     if part == 'train':
+        check_bfloat16(runner.model, config)
         check_starting_weights(runner.model)
         meta, path = check_start(runner, otherwise=start)
         anew = not runner._resume

@@ -183,9 +183,6 @@ def test_amp_on_the_command_line(scope, monkeypatch):
     monkeypatch.setattr(sys, 'argv', ['train.py', str(CONFIGS[scope]), '--amp'])
     wrapper = tool.make_config(tool.parse_args()).optim_wrapper
     assert (wrapper.type, wrapper.loss_scale) == ('AmpOptimWrapper', 'dynamic')
-    if not torch.cuda.is_available():
-        with pytest.raises(SystemExit, match='needs a GPU'):
-            tool.main()
 
 
 def test_multi_scale_test_of_a_segmentor(tmp_path, monkeypatch):

@@ -229,14 +229,6 @@ def test_an_unreadable_image_is_named_while_training(place, tmp_path, monkeypatc
         load_tool('train.py').main()
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason='there is a GPU')
-def test_mixed_precision_without_a_gpu_is_refused(place, monkeypatch):
-    argv = ['train.py', str(place / 'config.py'), '--amp']
-    monkeypatch.setattr(sys, 'argv', argv)
-    with pytest.raises(SystemExit, match='needs a GPU'):
-        load_tool('train.py').main()
-
-
 @pytest.mark.parametrize('script', ['dist_train', 'dist_test', 'slurm_train', 'setup'])
 def test_shell_scripts_say_how_they_are_used(script):
     command = ['bash', ROOT / f'tools/{script}.sh']

@@ -293,3 +293,17 @@ def test_predict_refuses_covariates_it_does_not_take(folder, checkpoint, refused
     args = [folder / 'config.py', checkpoint, folder / 'series.csv', '--out', 'out']
     told = refused('predict.py', *args, '--future', 'weather.csv')
     assert '--future FILE is for covariates from a table' in told
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='there is a GPU')
+def test_a_forecaster_trains_in_bfloat16(folder, call, tmp_path):
+    options = ('--cfg-options', 'train_cfg.max_epochs=1', 'randomness.seed=1')
+    states = []
+    for amp in ([], ['--amp'], ['--amp']):
+        run = tmp_path / str(len(states))
+        call('train.py', folder / 'config.py', *amp, '--work-dir', run, *options)
+        state = torch.load(run / 'epoch_1.pth', weights_only=True)['state_dict']
+        states.append(torch.cat([x.flatten() for x in state.values()]))
+    exact, mixed, again = states
+    assert torch.equal(mixed, again) and mixed.isfinite().all()
+    assert 0 < (mixed - exact).norm() / exact.norm() < 0.01

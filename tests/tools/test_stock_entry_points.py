@@ -76,13 +76,6 @@ visualizer = dict(name='tensorboard', vis_backends=vis_backends)
     assert b'decode.loss_ce' in events.read_bytes()
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason='there is a GPU')
-@BOTH
-def test_mixed_precision_without_a_gpu_is_refused(framework, configs, call):
-    with pytest.raises(SystemExit, match=r'mixed precision .* needs a GPU'):
-        call('train.py', configs[framework], '--amp')
-
-
 def test_detector_functions(configs, trained, scenes):
     pytest.importorskip('mmdet')
     from mmdet.apis import DetInferencer, inference_detector, init_detector
