@@ -64,7 +64,8 @@ IMAGES = {
     'PNG with a flipped byte': (encode('.png', flip), READ),
     'numbers of floating point': (
         lambda path: Image.fromarray(np.ones((9, 9), np.float32)).save(path, 'TIFF'),
-        READ,
+        'has 1 bands of float32, which cannot be read as three of 8 bits: '
+        "LoadImageFromFile needs color_type='unchanged', or take a loader of your own",
     ),
 }
 
