@@ -3,13 +3,12 @@
 PyTorch would otherwise take a forward-mode derivative of an op that has none to be 0.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 from torch import Tensor
 from torch._library.autograd import Info, make_autograd_impl
 from torch.autograd import forward_ad
-from torch.utils._pytree import tree_leaves
 
 from .backend import INTERVAL, LIBRARY, NAMESPACE
 
@@ -26,7 +25,7 @@ def register_derivatives(op: str, backward: Callable, setup_context: Callable) -
     keeps_states = overload._schema.arguments[-1].name == 'interval'
 
     def checked(keyset, *args):
-        tensors = [x for x in tree_leaves(args) if isinstance(x, Tensor)]
+        tensors = list(_tensors(args))
         expect_backward_only(op, tensors)
         needed = torch.is_grad_enabled() and any(x.requires_grad for x in tensors)
         if keeps_states and needed:
@@ -57,6 +56,15 @@ def expect_backward_only(op: str, tensors: list[Tensor]) -> None:
             f'{op} has no forward-mode derivative; differentiate it backward, or use '
             f'{op}_reference'
         )
+
+
+def _tensors(args: Iterable) -> Iterator[Tensor]:
+    """Yield the tensors among arguments, and those in lists."""
+    for x in args:
+        if isinstance(x, Tensor):
+            yield x
+        elif isinstance(x, (list, tuple)):
+            yield from _tensors(x)
 
 
 def _refuse_second(op: str) -> Callable:
