@@ -6,6 +6,7 @@ environment and a folder of its own. It has the tests' seeds of nothing, as any 
 
 import atexit
 import functools
+import gc
 import importlib.util
 import json
 import os
@@ -99,4 +100,5 @@ if __name__ == '__main__':
     for module in sys.argv[1:]:
         if importlib.util.find_spec(module.partition('.')[0]):
             importlib.import_module(module)
+    gc.freeze()
     _begin(**_serve())
