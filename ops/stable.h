@@ -10,8 +10,6 @@
 #include <torch/csrc/stable/library.h>
 #include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
-#include <torch/headeronly/util/BFloat16.h>
-#include <torch/headeronly/util/Half.h>
 
 #include <algorithm>
 #include <cstdint>
@@ -80,11 +78,11 @@ auto dispatch(Kind kind, F&& f) {
     case Kind::f64:
       return f(double(), double());
     case Kind::bf16:
-      return f(c10::BFloat16(), float());
+      return f(BFloat16(), float());
     case Kind::f16:
       break;
   }
-  return f(c10::Half(), float());
+  return f(Half(), float());
 }
 
 // A contiguous tensor in memory that is not set.

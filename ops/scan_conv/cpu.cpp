@@ -5,9 +5,10 @@
 //
 // Axis letters: b batch, k scan, i step, c feature, r steps back in the order of a scan.
 #include <numeric>
+#include <type_traits>
 
 #include "../scan_engine/cpu/engine.h"
-#include "../sigmoid.h"
+#include "../lanes.h"
 #include "../stable.h"
 
 namespace mmmambamixer {
@@ -83,6 +84,24 @@ MMMAMBAMIXER_INLINE void by_lanes(int64_t count, const Run& run) {
   if (c < count) run(c, count - c);
 }
 
+// Numbers of a row as those that are computed with, and back; `lanes` of them. The vectors
+// of bfloat16 are written out, as the compiler makes scalars of these short loops.
+template <class T, class W>
+MMMAMBAMIXER_INLINE void read_row(const T* x, W* row, int64_t lanes) {
+  if constexpr (std::is_same_v<T, BFloat16>) {
+    if (lanes == kLanes) return widen(x, row);
+  }
+  for (int64_t j = 0; j < lanes; ++j) row[j] = W(x[j]);
+}
+
+template <class T, class W>
+MMMAMBAMIXER_INLINE void write_row(const W* row, T* y, int64_t lanes) {
+  if constexpr (std::is_same_v<T, BFloat16>) {
+    if (lanes == kLanes) return narrow(row, y);
+  }
+  for (int64_t j = 0; j < lanes; ++j) y[j] = T(row[j]);
+}
+
 // total = bias + filter x. Row r of x lies r * back from x, row r of the filter r * width
 // before it.
 template <class T, class W>
@@ -91,9 +110,10 @@ MMMAMBAMIXER_INLINE void convolve(const T* x, int64_t back, const W* filter,
                                   int64_t lanes) {
   for (int64_t j = 0; j < lanes; ++j) total[j] = bias[j];
   for (int64_t r = 0; r <= reach; ++r) {
-    const T* row = x + r * back;
+    W row[kLanes];
+    read_row(x + r * back, row, lanes);
     const W* tap = filter - r * width;
-    for (int64_t j = 0; j < lanes; ++j) total[j] += tap[j] * W(row[j]);
+    for (int64_t j = 0; j < lanes; ++j) total[j] += tap[j] * row[j];
   }
 }
 
@@ -114,7 +134,7 @@ MMMAMBAMIXER_INLINE void forward_tasks(const Conv<T, W>& a, int64_t begin, int64
           sigmoid(total, s);
           for (int64_t j = 0; j < lanes; ++j) total[j] *= s[j];
         }
-        for (int64_t j = 0; j < lanes; ++j) y[c + j] = T(total[j]);
+        write_row(total, y + c, lanes);
       });
     }
   }
@@ -145,7 +165,7 @@ struct Backward {
     W *out = ds_row(k, i), *own = sums.data() + k * (a.t + 1) * sum_length;
     by_lanes(p.count, [&](int64_t c, int64_t lanes) {
       W slope[kLanes], total[kLanes] = {}, s[kLanes];
-      for (int64_t j = 0; j < lanes; ++j) slope[j] = W(dy[c + j]);
+      read_row(dy + c, slope, lanes);
       if (a.silu) {
         convolve(x + c, back, a.tap(k, 0, p.first + c), a.width,
                  a.offset(k, p.first + c), reach, total, lanes);
@@ -180,7 +200,7 @@ struct Backward {
         const W *row = rows[n] + c, *tap = taps[n] + (a.each ? c : 0);
         for (int64_t j = 0; j < lanes; ++j) total[j] += tap[j] * row[j];
       }
-      for (int64_t j = 0; j < lanes; ++j) dv[c + j] = T(total[j]);
+      write_row(total, dv + c, lanes);
     });
   }
 

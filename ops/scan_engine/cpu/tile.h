@@ -1,65 +1,6 @@
 // Between tensors of any dtype and strides and small aligned tiles of the work type.
 // Included inside the namespace of one instruction set; see engine_impl.h.
 
-struct BFloat16 {
-  uint16_t bits;
-};
-struct Half {
-  uint16_t bits;
-};
-
-INLINE float from_bits(uint32_t bits) {
-  float x;
-  std::memcpy(&x, &bits, sizeof x);
-  return x;
-}
-INLINE uint32_t to_bits(float x) {
-  uint32_t bits;
-  std::memcpy(&bits, &x, sizeof bits);
-  return bits;
-}
-
-INLINE float widen(float x) { return x; }
-INLINE double widen(double x) { return x; }
-INLINE float widen(BFloat16 x) { return from_bits(uint32_t(x.bits) << 16); }
-INLINE float widen(Half x) {
-  const uint32_t magnitude = uint32_t(x.bits & 0x7fff) << 13;
-  const float value = from_bits(magnitude) * 0x1p112f;  // moves the exponent's bias
-  const uint32_t special = value >= 65536.0f ? 0x7f800000u : 0u;  // infinity, NaN
-  return from_bits(to_bits(value) | special | uint32_t(x.bits & 0x8000) << 16);
-}
-
-template <class S>
-struct Narrow {  // to S, to nearest even; a double becomes a float on its way to 16 bits
-  template <class T>
-  INLINE S from(T x) {
-    return S(x);
-  }
-};
-template <>
-struct Narrow<BFloat16> {
-  INLINE BFloat16 from(float x) {
-    const uint32_t bits = to_bits(x), odd = bits >> 16 & 1;
-    const uint32_t rounded = (bits + 0x7fff + odd) >> 16;
-    return {uint16_t(x == x ? rounded : 0x7fc0)};
-  }
-};
-template <>
-struct Narrow<Half> {
-  INLINE Half from(float x) {
-    const uint32_t sign = to_bits(x) >> 16 & 0x8000;
-    const float a = std::fabs(x);
-    // normal: round the mantissa to 10 bits; subnormal: let an addition round it
-    const uint32_t bits = to_bits(a), odd = bits >> 13 & 1;
-    const uint32_t normal = (bits - (112u << 23) + 0xfff + odd) >> 13;
-    const uint32_t subnormal = to_bits(a + 0.5f) - to_bits(0.5f);
-    uint32_t half = a < 0x1p-14f ? subnormal : normal;
-    half = a >= 65520.0f ? 0x7c00 : half;
-    half = x == x ? half : 0x7e00;
-    return {uint16_t(half | sign)};
-  }
-};
-
 // The positions of one tile of steps, in the order of visit.
 struct Visit {
   int64_t count;
@@ -109,13 +50,13 @@ template <class T, class S>
 INLINE void read_row(const S* __restrict src, int64_t count, T* __restrict row) {
   int64_t c = 0;
   for (; c + kLanes<T> <= count; c += kLanes<T>)
-    for (int64_t i = 0; i < kLanes<T>; ++i) row[c + i] = T(widen(src[c + i]));
-  for (; c < count; ++c) row[c] = T(widen(src[c]));
+    for (int64_t i = 0; i < kLanes<T>; ++i) row[c + i] = T(src[c + i]);
+  for (; c < count; ++c) row[c] = T(src[c]);
 }
 
 template <class S, class T>
 INLINE void write_one(S& to, T x, bool add) {
-  to = Narrow<S>::from(add ? T(widen(to)) + x : x);
+  to = S(add ? T(to) + x : x);
 }
 
 template <class T, class S>
@@ -144,7 +85,7 @@ INLINE void read_as(const S* src, const View& view, const Visit& v, int64_t coun
   }
   for (; c < count; ++c)
     for (int64_t t = 0; t < v.count; ++t)
-      tile[t * ld + c] = T(widen(src[v.position[t] * view.step + c * view.row]));
+      tile[t * ld + c] = T(src[v.position[t] * view.step + c * view.row]);
 }
 
 template <class T, class S>

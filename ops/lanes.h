@@ -1,15 +1,35 @@
-// The logistic function of sixteen numbers at once, whatever the instruction set.
+// Functions of sixteen numbers at once, whatever the instruction set.
 #pragma once
 
 #include <cmath>
 #include <cstdint>
 #include <cstring>
 
-#define MMMAMBAMIXER_INLINE inline __attribute__((always_inline))
+#include "kind.h"
 
 namespace mmmambamixer {
 
 constexpr int64_t kLanes = 16;
+
+typedef float Lanes __attribute__((vector_size(kLanes * 4)));
+typedef uint32_t Bits __attribute__((vector_size(kLanes * 4)));
+typedef uint16_t HalfBits __attribute__((vector_size(kLanes * 2)));
+
+MMMAMBAMIXER_INLINE void widen(const BFloat16* x, float* y) {
+  HalfBits half;
+  std::memcpy(&half, x, sizeof half);
+  const Bits bits = __builtin_convertvector(half, Bits) << 16;
+  std::memcpy(y, &bits, sizeof bits);
+}
+// As BFloat16(x) does it.
+MMMAMBAMIXER_INLINE void narrow(const float* x, BFloat16* y) {
+  Lanes value;
+  std::memcpy(&value, x, sizeof value);
+  const Bits bits = (Bits)value, rounded = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+  const Bits result = value == value ? rounded : Bits{} + 0x7fc0;
+  const HalfBits half = __builtin_convertvector(result, HalfBits);
+  std::memcpy(y, &half, sizeof half);
+}
 
 // y = 1 / (1 + e^-x). With n = round(-x / ln 2) and r = -x - n ln 2, where a second product
 // gives the last digits of ln 2, e^-x = 2^n e^r; e^r = 1 + r q(r) on [-ln 2 / 2, ln 2 / 2],
