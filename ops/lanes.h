@@ -31,14 +31,15 @@ MMMAMBAMIXER_INLINE void narrow(const float* x, BFloat16* y) {
   std::memcpy(y, &half, sizeof half);
 }
 
-// y = 1 / (1 + e^-x). With n = round(-x / ln 2) and r = -x - n ln 2, where a second product
-// gives the last digits of ln 2, e^-x = 2^n e^r; e^r = 1 + r q(r) on [-ln 2 / 2, ln 2 / 2],
-// minimax fit of degree 6, error 2e-9 before rounding. A NaN stays one.
+// y = 1 / (1 + e^-x). With n = round(-x / ln 2) and r = -x - n ln 2, where a second
+// product gives the last digits of ln 2, e^-x = 2^n e^r; e^r = 1 + r q(r) on [-ln 2 / 2,
+// ln 2 / 2], minimax fit of degree 6, error 2e-9 before rounding. A NaN stays one.
 MMMAMBAMIXER_INLINE void sigmoid(const float* x_, float* y) {
   typedef float V __attribute__((vector_size(kLanes * 4)));
   typedef int32_t I __attribute__((vector_size(kLanes * 4)));
   constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: what is added to it, is rounded
-  constexpr float kHigh = 0.693359375f, kLow = -2.12194440e-4f;  // ln 2; 9 bits and the rest
+  constexpr float kHigh = 0.693359375f,
+                  kLow = -2.12194440e-4f;           // ln 2; 9 bits and the rest
   const V least = V{} - 89.0f, most = V{} + 87.0f;  // 2^n: infinite, next to nothing
   V x;
   std::memcpy(&x, x_, sizeof x);

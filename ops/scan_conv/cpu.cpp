@@ -7,8 +7,8 @@
 #include <numeric>
 #include <type_traits>
 
-#include "../scan_engine/cpu/engine.h"
 #include "../lanes.h"
+#include "../scan_engine/cpu/engine.h"
 #include "../stable.h"
 
 namespace mmmambamixer {
@@ -84,8 +84,9 @@ MMMAMBAMIXER_INLINE void by_lanes(int64_t count, const Run& run) {
   if (c < count) run(c, count - c);
 }
 
-// Numbers of a row as those that are computed with, and back; `lanes` of them. The vectors
-// of bfloat16 are written out, as the compiler makes scalars of these short loops.
+// Numbers of a row as those that are computed with, and back; `lanes` of them. The
+// vectors of bfloat16 are written out, as the compiler makes scalars of these short
+// loops.
 template <class T, class W>
 MMMAMBAMIXER_INLINE void read_row(const T* x, W* row, int64_t lanes) {
   if constexpr (std::is_same_v<T, BFloat16>) {
@@ -167,8 +168,8 @@ struct Backward {
       W slope[kLanes], total[kLanes] = {}, s[kLanes];
       read_row(dy + c, slope, lanes);
       if (a.silu) {
-        convolve(x + c, back, a.tap(k, 0, p.first + c), a.width,
-                 a.offset(k, p.first + c), reach, total, lanes);
+        convolve(x + c, back, a.tap(k, 0, p.first + c), a.width, a.offset(k, p.first + c),
+                 reach, total, lanes);
         sigmoid(total, s);
         for (int64_t j = 0; j < lanes; ++j)
           slope[j] *= s[j] * (1 + total[j] * (1 - s[j]));
@@ -207,8 +208,8 @@ struct Backward {
   // Add the sums to those of the chunk, and set them to 0.
   MMMAMBAMIXER_INLINE void flush() {
     const int64_t columns = a.columns(), count = a.each ? p.count : kLanes;
-    double* total = a.partial + p.chunk * a.sums() * columns +
-                    (a.each ? p.first : p.block * kLanes);
+    double* total =
+        a.partial + p.chunk * a.sums() * columns + (a.each ? p.first : p.block * kLanes);
     for (int64_t n = 0; n < a.sums(); ++n)
       for (int64_t c = 0; c < count; ++c) {
         total[n * columns + c] += double(sums[n * sum_length + c]);
@@ -279,13 +280,15 @@ void run(const Conv<T, W>& conv, bool forward) {
                [&](int64_t begin, int64_t end) { kernel(conv, begin, end); });
 }
 
-// A filter as Conv wants it: rows of one number for each feature, or of kLanes equal ones.
+// A filter as Conv wants it: rows of one number for each feature, or of kLanes equal
+// ones.
 template <class W>
 struct Rows {
   Rows(const Tensor& filter, bool each, Kind work) : own(dense(filter, work)) {
     if (each) return;
     const W* from = mmmambamixer::data<W>(own);
-    for (int64_t n = 0; n < own.numel(); ++n) copies.insert(copies.end(), kLanes, from[n]);
+    for (int64_t n = 0; n < own.numel(); ++n)
+      copies.insert(copies.end(), kLanes, from[n]);
   }
   const W* data() const {
     return copies.empty() ? mmmambamixer::data<W>(own) : copies.data();
