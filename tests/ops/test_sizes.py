@@ -1,6 +1,6 @@
 """Every size from none to more than a block, on each axis in turn; strides past 2^32.
 
-Random mixtures of them are in `test_fuzz.py`.
+Random mixtures of them are in `tests/kernels/test_fuzz.py`.
 """
 
 import mmap

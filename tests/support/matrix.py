@@ -34,6 +34,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 TESTS = (
     'tests/ops',
+    'tests/kernels',
     '--ignore-glob=*/test_gpu_*',  # Triton compiles them: each Triton once, elsewhere
     'tests/models/layers',
     'tests/models/test_vim2.py',

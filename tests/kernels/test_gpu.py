@@ -2,7 +2,7 @@
 
 The files of `gpu/` run in a process of their own: Triton reads TRITON_INTERPRET once,
 when it is first imported, and other tests (torchvision already) import it too. To run
-one by hand: `TRITON_INTERPRET=1 pytest tests/ops/gpu/check_selective_scan.py`.
+one by hand: `TRITON_INTERPRET=1 pytest tests/kernels/gpu/check_selective_scan.py`.
 """
 
 import os
