@@ -202,6 +202,59 @@ def model_bars(report: dict, path: Path) -> None:
     plt.close(figure)
 
 
+def resolution_table(report: dict) -> Table:
+    """Return time and memory by size of the image, a column for each network."""
+    cells = {(r['network'], r['size'], r['step']): r for r in report['rows']}
+    names = unique([row['network'] for row in report['rows']])
+    table = [['step', 'side in pixels', *names]]
+    for step, size in sorted(
+        unique([(row['step'], row['size']) for row in report['rows']])
+    ):
+        found = (cells.get((name, size, step)) for name in names)
+        table.append([step, str(size), *map(time_and_memory, found)])
+    return table
+
+
+def time_and_memory(row: dict | None) -> str:
+    if row is None:
+        return ''
+    if 'failed' in row:
+        return row['failed']
+    return f'{row["seconds"]:.3g} s, {row["mib"]} MiB'
+
+
+def resolution_lines(report: dict, path: Path) -> None:
+    """Draw time and memory of each step by the number of pixels."""
+    steps = unique([row['step'] for row in report['rows']])
+    names = unique([row['network'] for row in report['rows']])
+    figure, axes = plt.subplots(
+        2, len(steps), figsize=(3.2 * len(steps), 5), layout='constrained', sharex=True
+    )
+    for i, (field, label) in enumerate(
+        (('seconds', 's'), ('mib', 'MiB beyond weights'))
+    ):
+        for j, step in enumerate(steps):
+            for k, name in enumerate(names):
+                rows = [
+                    row
+                    for row in report['rows']
+                    if (row['network'], row['step']) == (name, step) and field in row
+                ]
+                x, y = [row['size'] for row in rows], [row[field] for row in rows]
+                axes[i, j].loglog(x, y, 'o-', ms=3, label=name, color=f'C{k}')
+            axes[i, j].grid(alpha=0.3)
+        axes[i, 0].set_ylabel(label)
+    sizes = unique([row['size'] for row in report['rows']])
+    for j, step in enumerate(steps):
+        axes[0, j].set_title(step, fontsize=9)
+        axes[1, j].set(xlabel='side of the image in pixels')
+        axes[1, j].set_xticks(sizes, sizes, fontsize=7)
+        axes[1, j].minorticks_off()
+    axes[0, 0].legend(fontsize=8)
+    figure.savefig(path, dpi=100)
+    plt.close(figure)
+
+
 def limits_gpu_table(report: dict) -> Table:
     """Return times and shares of the hardware's rates, by shape."""
     table = [['shape', 'mode', 'time', 'bounding unit alone', 'share', 'repeats']]
@@ -252,6 +305,7 @@ OTHERS = {
     'limits on CPU with AVX2': ('scan_limits_cpu_avx2', limits_table, 1),
     'networks on CPU': ('swin_cpu', swin_table, 1),
     'shares on CPU': ('swin_cpu', shares_table, 1),
+    'resolution on CPU': ('resolution_cpu', resolution_table, 1),
     'limits on GPU': ('gpu_limits', limits_gpu_table, 2),
     'training on GPU': ('vim2_train_gpu', training_table, 1),
     'instructions on GPU': ('kernel_budget', budget_table, 1),
@@ -317,6 +371,9 @@ def main() -> None:
     for name in ('scan_cpu', 'scan_gpu', 'cross_scan_gpu'):
         if report := read(name):
             bars(report, RESOURCES / f'{name}.png')
+    for name in ('resolution_cpu', 'resolution_gpu'):
+        if report := read(name):
+            resolution_lines(report, RESOURCES / f'{name}.png')
     if report := read('swin_cpu'):
         model_bars(report, RESOURCES / 'vim2_cpu.png')
     PAGE.write_text(fill(PAGE.read_text(), tables()))
