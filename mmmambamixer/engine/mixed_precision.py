@@ -47,11 +47,12 @@ def fit_amp_to_cpu(config: Config) -> str | None:
     if dtype != 'bfloat16':
         raise ValueError(
             f'optim_wrapper.dtype is {dtype}, and mixed precision on the CPU is '
-            'bfloat16: add --cfg-options optim_wrapper.dtype=bfloat16, or train on a GPU'
+            'bfloat16: add --cfg-options optim_wrapper.dtype=bfloat16, or train '
+            'on a GPU'
         )
     for key in ('dtype', 'loss_scale', 'use_fsdp'):
         wrapper.pop(key, None)
-    wrapper.type = f'mmmambamixer.{Bfloat16OptimWrapper.__name__}'
+    wrapper['type'] = f'mmmambamixer.{Bfloat16OptimWrapper.__name__}'
     return 'mixed precision on the CPU: autocast to bfloat16, without a loss scale'
 
 

@@ -140,9 +140,9 @@ def moved_labels(packed, info: Mapping) -> str:
 
 def moved_boxes(packed, info: Mapping) -> str:
     """Return a clause about boxes that are not where the annotations say, or ''."""
-    objects = packed.get('gt_instances') or ()
+    objects = packed.get('gt_instances')
     given = [x['bbox'] for x in info['instances'] if not x.get('ignore_flag')]
-    if not len(objects) or len(objects) != len(given):
+    if not objects or len(objects) != len(given):
         return ''
     boxes = getattr(objects.bboxes, 'tensor', objects.bboxes).tolist()
     if np.abs(np.subtract(boxes, given)).max() < 1:
