@@ -38,6 +38,9 @@ def test_processes_share_an_epoch():
     assert [len(part) for part in parts] == [7, 7, 7]
     together = [i for part in parts for i in part]
     assert set(together) == set(drawn(max_windows=20))
+    four = [drawn(rank=rank, world_size=4, max_windows=5) for rank in range(4)]
+    twice = [part[1] for part in four[1:]]  # the last round is filled up from the start
+    assert twice == drawn(max_windows=5)[:3]
     one = [drawn(rank=rank, world_size=3, max_windows=1) for rank in range(3)]
     assert one[0] == one[1] == one[2]
 

@@ -34,6 +34,7 @@ from mmmambamixer.engine import (
     ReplayHook,
     SafeCheckpointHook,
 )
+from mmmambamixer.engine.hooks import finite
 from mmmambamixer.engine.hooks.replay import (
     CountedBatches,
     Endless,
@@ -327,6 +328,18 @@ def test_steps_that_are_not_finite_may_be_left_out(kind, tmp_path, caplog):
     assert all(value.isfinite().all() for value in runner.model.state_dict().values())
     with pytest.raises(TrainingStopped, match='iteration 3 is not finite: the loss'):
         toy.run(tmp_path / 'stops', **settings)
+
+
+def test_what_one_process_finds_holds_for_all(monkeypatch):
+    """The other one has a gradient that is not finite."""
+    merge = {finite.dist.ReduceOp.MIN: torch.minimum}
+
+    def all_reduce(flags, op):
+        flags.copy_(merge[op](flags, torch.tensor([1, 0], dtype=flags.dtype)))
+
+    monkeypatch.setattr(finite, 'is_distributed', lambda: True)
+    monkeypatch.setattr(finite.dist, 'all_reduce', all_reduce)
+    assert finite.all_finite([torch.ones(())], [torch.ones(())]) == [True, False]
 
 
 def test_only_steps_in_a_row_count_as_left_out(tmp_path):

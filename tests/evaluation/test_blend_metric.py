@@ -86,6 +86,18 @@ def test_a_gain_in_one_block_of_windows_is_no_evidence():
     assert evaluate(samples(), min_evidence=2)['blend/weight'] > 0
 
 
+def test_the_evidence_is_the_fall_of_the_error_in_its_standard_errors():
+    data = samples(noise=1.0)
+    best = evaluate(data, prior_windows=0)['blend/weight']
+    line, mixers, target = (stacked(data, k) for k in ('line', 'mixers', 'target'))
+    blended = line + best * (mixers - line)
+    fall = (line - target).square() - (blended - target).square()
+    blocks = fall.sum((1, 2)).reshape(-1, HORIZON).sum(1)
+    expected = blocks.mean() / blocks.std() * len(blocks) ** 0.5
+    assert 0 < best < 0.9
+    assert evaluate(data)['blend/evidence'] == pytest.approx(expected.item())
+
+
 def test_what_is_not_observed_does_not_count():
     data = samples()
     spoilt = []

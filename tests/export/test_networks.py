@@ -15,6 +15,7 @@ pytest.importorskip('onnxruntime')
 from mmmambamixer.export.check import (  # noqa: E402
     FLOAT16,
     FLOAT32,
+    Difference,
     differences,
     open_session,
 )
@@ -109,6 +110,11 @@ def test_a_forecaster_in_batches(tmp_path, options):
     assert set(inputs) == {6 if 'quantiles' in options else 5}  # with A, or around it
     for one in differences(network, path, RUNS, FLOAT32):
         assert one.excess <= 1, str(one)
+
+
+def test_a_result_that_is_no_number_is_beyond_every_limit():
+    given = Difference(sizes={}, output='map0', value=float('nan'), allowed=1e-5)
+    assert given.excess > 1
 
 
 def test_adaptive_pooling_as_products_is_that_of_torch():

@@ -5,7 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mmengine.config import Config
 from PIL import Image
+
+from mmmambamixer.inference.views import wrap
 
 pytest.importorskip('mmdet')
 pytest.importorskip('mmseg')
@@ -86,3 +89,12 @@ def test_label_maps_behind_views_are_counted(configs, trained, scenes, call, tmp
     args = [configs['mmseg'], trained['mmseg'], '--tta', '--cfg-options', masks]
     with pytest.raises(SystemExit, match=r'masks/2\.png has the labels \[9\]'):
         call('test.py', *args)
+
+
+def test_a_model_that_merges_views_is_left_alone():
+    config = Config(dict(default_scope='mmseg', model=dict(type='SegTTAModel')))
+    wrap(config)
+    assert config.model == dict(type='SegTTAModel')
+    config.model = dict(type='EncoderDecoder')
+    wrap(config)
+    assert config.model.module == dict(type='EncoderDecoder')

@@ -3,13 +3,15 @@
 from copy import deepcopy
 
 import pytest
-from mmengine.structures import BaseDataElement
+import torch
+from mmengine.structures import BaseDataElement, InstanceData
 from torch import nn
 from toy_data import coco, label_maps, labelled, voc
 from toy_run import ToyHead
 
 from mmmambamixer.preflight.data.samples import check_sizes_known
 from mmmambamixer.preflight.metrics.ground_truth import repair
+from mmmambamixer.preflight.metrics.inputs import moved_boxes, moved_labels
 
 pytest.importorskip('mmdet')
 from mmdet.datasets.api_wrappers import COCO, COCOeval
@@ -333,3 +335,21 @@ def test_a_detector_needs_the_sizes_of_images_to_predict(views):
         check_sizes_known(TwoStageDetector(), sample, 'val')
     packed.set_metainfo(dict(scale_factor=(1.0, 1.0)))
     check_sizes_known(TwoStageDetector(), sample, 'val')
+
+
+@pytest.mark.parametrize('side', [0, 1])
+def test_annotations_moved_along_one_side_are_told(side):
+    info = dict(img_path='a.png', instances=[dict(bbox=[10, 10, 20, 20])])
+    box = torch.tensor([[10.0, 10.0, 20.0, 20.0]])
+    assert moved_boxes(dict(gt_instances=InstanceData(bboxes=box)), info) == ''
+    box[:, side::2] *= 2
+    assert 'a.png is [' in moved_boxes(
+        dict(gt_instances=InstanceData(bboxes=box)), info
+    )
+
+    labels = BaseDataElement(data=torch.zeros(1, 32, 32))
+    assert moved_labels(dict(gt_sem_seg=labels, ori_shape=(32, 32)), info) == ''
+    size = [32, 32]
+    size[side] = 64
+    told = moved_labels(dict(gt_sem_seg=labels, ori_shape=size), info)
+    assert told.startswith('the label map of a.png has the size (32, 32), not [')
