@@ -76,8 +76,12 @@ def build_on_meta(name: str):
         return config, MODELS.build(config.model)
 
 
-def toy_loader() -> DataLoader:
-    images = torch.randint(256, (2, 3, 32, 32), dtype=torch.uint8)
+def channels_of(config) -> int:
+    return config.model.backbone.get('in_channels', 3)
+
+
+def toy_loader(channels: int) -> DataLoader:
+    images = torch.randint(256, (2, channels, 32, 32), dtype=torch.uint8)
     samples = [
         dict(inputs=image, data_samples=DataSample().set_gt_label(label))
         for label, image in enumerate(images)
@@ -96,7 +100,7 @@ def test_one_step_of_the_real_run(name, tmp_path):
     config.default_hooks.checkpoint = None
     config.optim_wrapper.type = 'OptimWrapper'  # AmpOptimWrapper needs a GPU
     runner = build_runner(config)
-    runner._train_dataloader = toy_loader()
+    runner._train_dataloader = toy_loader(channels_of(config))
     step = StopAfterOneStep()
     runner.register_hook(step)
     before = runner.model.head.fc.weight.detach().clone()
@@ -123,7 +127,7 @@ def test_pipelines_pack_a_picture(name, part, tmp_path):
         dict(img_path=str(tmp_path / 'picture.png'), gt_label=1)
     )
     assert packed['inputs'].dtype == torch.uint8
-    assert packed['inputs'].shape[0] == 3
+    assert packed['inputs'].shape[0] == channels_of(config)
     assert packed['data_samples'].gt_label == 1
 
 

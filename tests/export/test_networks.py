@@ -86,13 +86,7 @@ def test_delta_beside_the_maps_in_half_precision_too(tmp_path):
         write(one, path)
         for difference in differences(network, path, RUNS[:2], limits):
             assert difference.excess <= 1, str(difference)
-
-
-def test_half_precision_is_half_the_weights_and_close(tmp_path):
-    network, path = network_of(small_vim2(out_indices=(1,))), tmp_path / 'x.onnx'
-    write(halved(network), path)
-    for one in differences(network, path, RUNS[:2], FLOAT16):
-        assert one.value > 1e-6 and one.excess <= 1, str(one)
+            assert limits is FLOAT32 or difference.value > 1e-6, 'it is not halved'
 
 
 @pytest.mark.parametrize(
