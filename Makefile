@@ -80,7 +80,7 @@ demo-det demo-seg demo-forecast: demo-%: setup
 	@tools/demo.sh $*
 
 test: setup
-	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) --dist loadfile $(TESTS)
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) --dist worksteal $(TESTS)
 
 torture: setup
 	$(PY) tests/torture/torture.py

@@ -49,12 +49,18 @@ def own_files_are_trusted(monkeypatch):
 def nothing_of_other_runs(monkeypatch):
     """As in a new process: no scope, logger, visualizer or message hub of another test.
 
-    MMEngine finds them by name, which for two runs of one second is the same.
+    MMEngine finds them by name, which for two runs of one second is the same. What is
+    returned forgets those of this test, too.
     """
-    manager = sys.modules.get('mmengine.utils.manager')
-    if manager is not None:  # else no test has used one, or there is no MMEngine
-        for kind in subclasses(manager.ManagerMixin):
-            monkeypatch.setattr(kind, '_instance_dict', type(kind._instance_dict)())
+
+    def forget() -> None:
+        manager = sys.modules.get('mmengine.utils.manager')
+        if manager is not None:  # else no test has used one, or there is no MMEngine
+            for kind in subclasses(manager.ManagerMixin):
+                monkeypatch.setattr(kind, '_instance_dict', type(kind._instance_dict)())
+
+    forget()
+    return forget
 
 
 def subclasses(kind: type) -> Iterator[type]:

@@ -105,7 +105,8 @@ def test_the_lowest_torch_is_the_one_with_the_lowest_triton_that_compiles():
 def test_what_is_imported_is_asked_for():
     parts = ('mmmambamixer', 'ops', 'tools', 'tests')
     files = [p for part in parts for p in (ROOT / part).rglob('*.py')]
-    own = {path.stem for path in files} | {'mmmambamixer'}
+    own = {path.stem for path in files} | {path.parent.name for path in files}
+    own.add('mmmambamixer')
     names = {name.partition('.')[0] for path in files for name in imports(path)}
     others = names - own - sys.stdlib_module_names
     others -= {'triton'}  # torch brings it

@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from mmengine.logging import MMLogger
 from sources import ROOT
 from toy_layouts import label_map, picture, write_folders, write_instances, write_voc
 
@@ -55,7 +54,7 @@ def checkout(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def run(checkout, monkeypatch):
+def run(checkout, monkeypatch, nothing_of_other_runs):
     """Return a function that runs a line of the page in this process."""
     monkeypatch.chdir(checkout)
     names = {}
@@ -77,7 +76,7 @@ def run(checkout, monkeypatch):
         options = [f'{loader}.{option}' for loader in LOADERS for option in IN_PROCESS]
         args += [] if '--cfg-options' in args else ['--cfg-options']
         monkeypatch.setattr(sys, 'argv', [tool, *args, *options])
-        MMLogger._instance_dict.clear()  # a file for each run
+        nothing_of_other_runs()
         runpy.run_path(tool, run_name='__main__')
 
     return run

@@ -245,10 +245,11 @@ def trained(configs, run) -> dict[str, Path]:
 
 
 @pytest.fixture
-def call(monkeypatch, tmp_path):
+def call(monkeypatch, tmp_path, nothing_of_other_runs):
     """Call a tool's `main` in this process, in an empty folder."""
 
     def call(tool: str, *args: object) -> None:
+        nothing_of_other_runs()
         spec = importlib.util.spec_from_file_location('tool', ROOT / 'tools' / tool)
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
