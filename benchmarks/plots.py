@@ -248,7 +248,7 @@ def resolution_lines(report: dict, path: Path) -> None:
     for j, step in enumerate(steps):
         axes[0, j].set_title(step, fontsize=9)
         axes[1, j].set(xlabel='side of the image in pixels')
-        axes[1, j].set_xticks(sizes, sizes, fontsize=7)
+        axes[1, j].set_xticks(sizes, sizes, fontsize=7, rotation=45)
         axes[1, j].minorticks_off()
     axes[0, 0].legend(fontsize=8)
     figure.savefig(path, dpi=100)
