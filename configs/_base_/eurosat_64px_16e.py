@@ -4,7 +4,11 @@ Data: 10 classes of Sentinel-2 land cover in class folders, `data/eurosat_3k/tra
 `data/eurosat_3k/test` (2,400 + 600 images of the RGB set, arXiv:1709.00029).
 """
 
-_base_ = ['./mmmambamixer.py', 'mmpretrain::_base_/default_runtime.py']
+_base_ = [
+    './mmmambamixer.py',
+    './small_images.py',
+    'mmpretrain::_base_/default_runtime.py',
+]
 
 train_pipeline = [
     dict(type='LoadImageFromFile'),
@@ -17,23 +21,12 @@ train_pipeline = [
 test_pipeline = [dict(type='LoadImageFromFile'), dict(type='PackInputs')]
 dataset = dict(type='CustomDataset', data_root='data/eurosat_3k')
 train_dataloader = dict(
-    batch_size=32,
-    num_workers=0,
-    sampler=dict(type='DefaultSampler', shuffle=True),
-    dataset=dict(**dataset, data_prefix='train', pipeline=train_pipeline),
-    collate_fn=dict(type='default_collate'),
-    drop_last=True,
+    dataset=dict(**dataset, data_prefix='train', pipeline=train_pipeline)
 )
 val_dataloader = dict(
-    batch_size=100,
-    num_workers=0,
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(**dataset, data_prefix='test', pipeline=test_pipeline),
-    collate_fn=dict(type='default_collate'),
+    dataset=dict(**dataset, data_prefix='test', pipeline=test_pipeline)
 )
 test_dataloader = val_dataloader
-val_evaluator = dict(type='Accuracy', topk=(1,))
-test_evaluator = val_evaluator
 data_preprocessor = dict(
     num_classes=10,
     mean=[88.6, 97.7, 104.4],

@@ -1,11 +1,15 @@
 """Spectrograms of spoken digits and the recipe that all networks on them share.
 
-Data: python tools/make_spectrograms.py data/spoken_digits --out data/spectrograms
+Data: python tools/make_spectrograms.py data/free-spoken-digit-dataset/recordings
 An option chooses another split, here the speaker of the test:
     --cfg-options data_root=data/spectrograms/theo
 """
 
-_base_ = ['./adamw_cosine.py', 'mmpretrain::_base_/default_runtime.py']
+_base_ = [
+    './adamw_cosine.py',
+    './small_images.py',
+    'mmpretrain::_base_/default_runtime.py',
+]
 
 data_root = 'data/spectrograms/own'
 load = dict(type='LoadImageFromFile', color_type='grayscale')
@@ -17,23 +21,12 @@ train_pipeline = [
 test_pipeline = [load, dict(type='PackInputs')]
 dataset = dict(type='CustomDataset', data_root='${data_root}', data_prefix='')
 train_dataloader = dict(
-    batch_size=32,
-    num_workers=0,
-    sampler=dict(type='DefaultSampler', shuffle=True),
-    dataset=dict(**dataset, ann_file='train.txt', pipeline=train_pipeline),
-    collate_fn=dict(type='default_collate'),
-    drop_last=True,
+    dataset=dict(**dataset, ann_file='train.txt', pipeline=train_pipeline)
 )
 val_dataloader = dict(
-    batch_size=100,
-    num_workers=0,
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(**dataset, ann_file='test.txt', pipeline=test_pipeline),
-    collate_fn=dict(type='default_collate'),
+    dataset=dict(**dataset, ann_file='test.txt', pipeline=test_pipeline)
 )
 test_dataloader = val_dataloader
-val_evaluator = dict(type='Accuracy', topk=(1,))
-test_evaluator = val_evaluator
 data_preprocessor = dict(num_classes=10, mean=[59.3], std=[74.9], to_rgb=False)
 
 epochs = 5
