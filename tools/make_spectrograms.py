@@ -1,6 +1,6 @@
 """Turn recordings of spoken digits into spectrograms that stock datasets read.
 
-    python tools/make_spectrograms.py data/spoken_digits --out data/spectrograms
+    python tools/make_spectrograms.py data/free-spoken-digit-dataset/recordings
 
 The input is a folder of DIGIT_SPEAKER_INDEX.wav, as of the Free Spoken Digit Dataset
 (https://github.com/Jakobovski/free-spoken-digit-dataset, CC BY-SA 4.0). Written are
@@ -8,7 +8,7 @@ The input is a folder of DIGIT_SPEAKER_INDEX.wav, as of the Free Spoken Digit Da
 - `images/DIGIT/DIGIT_SPEAKER_INDEX.png`: the first second in grey, 32 mel bands from
   high at the top to low, 64 frames; white is the loudest, black is 80 dB below;
 - `SPEAKER/train.txt` and `SPEAKER/test.txt`: image and class on each line, the test of
-  this speaker alone and the training without him;
+  this speaker alone and the training without this speaker;
 - `own/train.txt` and `own/test.txt`: the split of the data set, whose test is index 0
   to 4 of each digit and speaker.
 

@@ -203,7 +203,8 @@ def rows_of(
             f'{table.dates[-1]}'
         )
     empty = np.isnan(table.values[places]).any(axis=1) & ~missing
-    empty &= True if optional is None else ~optional
+    if optional is not None:
+        empty &= ~optional
     if empty.any():
         warnings.warn(
             f'{path}: covariate {name!r} has no value at {empty.sum()} of {len(dates)} '

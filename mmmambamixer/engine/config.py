@@ -128,6 +128,12 @@ def scope_of(config: Config) -> str | None:
     return package if package in SCOPES else None
 
 
+def type_name(entry: Mapping) -> str:
+    """Return the name of the type that an entry of a config has, without its scope."""
+    kind = entry.get('type', '')
+    return (kind if isinstance(kind, str) else kind.__name__).rpartition('.')[2]
+
+
 def read_config(path: str | os.PathLike) -> Config:
     """Read a config file as it is; see `load_config`."""
     path = str(path)

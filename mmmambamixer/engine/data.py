@@ -21,22 +21,24 @@ from ..preflight.data.agreement import (
 from ..preflight.data.coco import CocoFile, watch_coco
 from ..preflight.data.counts import check_counts, count_labels
 from ..preflight.data.files import check_data
-from ..preflight.data.samples import (
+from ..preflight.data.first_samples import (
     PACKERS,
     channels_of,
-    check_decoders,
     check_image,
     check_packed,
     check_sizes_known,
     check_views,
     first_sample,
-    inner_datasets,
     same_random_numbers,
+    warn_of_ranges,
+)
+from ..preflight.data.pipelines import (
+    check_decoders,
+    inner_datasets,
     step_lists,
     warn_of_random_steps,
-    warn_of_ranges,
-    watch_samples,
 )
+from ..preflight.data.samples import watch_samples
 from ..preflight.data.unopened import explain_data
 from ..preflight.data.unread import warn_of_unread
 from ..preflight.metrics.inputs import check_masks, check_metric

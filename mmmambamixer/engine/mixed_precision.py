@@ -11,6 +11,7 @@ from mmengine.runner.amp import autocast
 from torch import nn
 
 from ..registry import OPTIM_WRAPPERS
+from .config import type_name
 
 WITHOUT_BFLOAT16 = 'RoIAlign'
 """Layer of mmcv whose kernels take no bfloat16, on no device."""
@@ -72,9 +73,3 @@ def check_bfloat16(model: nn.Module, config: Config) -> None:
                 f'{name} is a {WITHOUT_BFLOAT16}, for which mmcv has no bfloat16: '
                 'train without mixed precision, or in float16 on a GPU'
             )
-
-
-def type_name(wrapper: dict) -> str:
-    """Return the name of an optimiser wrapper's class, which a config may hold."""
-    kind = wrapper.get('type', 'OptimWrapper')
-    return getattr(kind, '__name__', str(kind)).split('.')[-1]

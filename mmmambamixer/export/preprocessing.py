@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from ..engine.config import type_name
 from ..messages import few
 from .resample import resample
 
@@ -137,8 +138,8 @@ def resize_of(pipeline: Sequence[Mapping]) -> Resize:
     Raises:
         ValueError: If it has a step that cannot be written into a file.
     """
-    steps = [step for step in pipeline if kind_of(step) not in IGNORED]
-    kinds = [kind_of(step) for step in steps]
+    steps = [step for step in pipeline if type_name(step) not in IGNORED]
+    kinds = [type_name(step) for step in steps]
     first = steps[0] if steps else {}
     mode = first.get('interpolation', 'bilinear')
     common = dict(mode=mode, antialias=first.get('backend', 'cv2') == 'pillow')
@@ -159,17 +160,15 @@ def resize_of(pipeline: Sequence[Mapping]) -> Resize:
 def input_size(pipeline: Sequence[Mapping]) -> tuple[int, int] | None:
     """Return height and width that a test pipeline ends with, if it says so."""
     for step in reversed(pipeline):
-        if kind_of(step) == 'CenterCrop':
+        if type_name(step) == 'CenterCrop':
             return pair(step['crop_size'])
-        if kind_of(step) == 'Resize' and not step.get('keep_ratio') and 'scale' in step:
+        if (
+            type_name(step) == 'Resize'
+            and not step.get('keep_ratio')
+            and 'scale' in step
+        ):
             return pair(step['scale'])[::-1]
     return None
-
-
-def kind_of(step: Mapping) -> str:
-    """Return the name of a step's type, without its scope."""
-    kind = step['type']
-    return (kind if isinstance(kind, str) else kind.__name__).rpartition('.')[2]
 
 
 def pair(size: int | Sequence[int]) -> tuple[int, int]:

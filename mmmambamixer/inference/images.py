@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..preflight.data.samples import other_numbers, read
+from ..preflight.data.pictures import other_numbers, read
 
 SUFFIXES = {'.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp'}
 

@@ -8,7 +8,7 @@ from mmengine.config import Config
 from mmengine.dataset import Compose
 
 from ..messages import explain
-from ..preflight.data.samples import check_decoders
+from ..preflight.data.pipelines import check_decoders
 from .images import read_picture
 from .steps import first_view, test_dataset, without_annotations
 

@@ -5,7 +5,7 @@ import torch
 from mmengine.registry import MODELS
 from torch import nn
 
-from mmmambamixer.preflight.data.samples import check_image
+from mmmambamixer.preflight.data.first_samples import check_image
 from mmmambamixer.preflight.model import (
     check_num_classes,
     check_preprocessor,

@@ -1,7 +1,7 @@
 """New Python processes at the price of a fork: the parent has made the slow imports.
 
 A process begins with the modules that it was asked to have and with none of ours, an
-environment and a folder of its own. It has the tests' seeds of nothing, as any other.
+environment and a folder of its own. As in any new process, nothing is seeded.
 """
 
 import atexit

@@ -10,7 +10,7 @@ from mmengine.registry import init_default_scope
 from mmmambamixer.engine.config import load_config, merge_options
 from mmmambamixer.inference.pipeline import ImagePipeline
 from mmmambamixer.preflight.config import check_config
-from mmmambamixer.preflight.data import samples
+from mmmambamixer.preflight.data import pipelines
 
 OPTIONS = [
     # parts of the model
@@ -271,9 +271,9 @@ DECODERS = dict(tifffile='tifffile', turbojpeg='PyTurboJPEG')
 @pytest.mark.parametrize('backend', DECODERS)
 def test_a_decoder_that_is_not_installed(backend, configs, call, monkeypatch):
     """In training and in predictions, before an image is read."""
-    find = samples.find_spec
+    find = pipelines.find_spec
     monkeypatch.setattr(
-        samples, 'find_spec', lambda x: None if x == backend else find(x)
+        pipelines, 'find_spec', lambda x: None if x == backend else find(x)
     )
     told = f"imdecode_backend='{backend}', which needs the package {DECODERS[backend]}"
     config = load_config(configs['mmpretrain'])

@@ -11,13 +11,9 @@ from PIL import Image
 from torch.utils.data import Dataset
 
 from ...messages import explain
-from .samples import (
-    UnusableSample,
-    alien_labels,
-    file_fault,
-    same_random_numbers,
-    step_lists,
-)
+from .first_samples import same_random_numbers
+from .pipelines import step_lists
+from .samples import UnusableSample, alien_labels, file_fault
 
 LOOKED_AT = 256
 """Label maps that are read before a training, drawn with a fixed seed."""

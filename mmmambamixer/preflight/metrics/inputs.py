@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 
 from ...messages import few
 from ...wrappers import unwrapped
-from ..data.samples import first_sample
+from ..data.first_samples import first_sample
 from .ground_truth import check_ground_truth, few_ids, warn
 from .monitored import check_asked
 

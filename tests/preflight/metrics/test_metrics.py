@@ -9,7 +9,7 @@ from torch import nn
 from toy_data import coco, label_maps, labelled, voc
 from toy_run import ToyHead
 
-from mmmambamixer.preflight.data.samples import check_sizes_known
+from mmmambamixer.preflight.data.first_samples import check_sizes_known
 from mmmambamixer.preflight.metrics.ground_truth import repair
 from mmmambamixer.preflight.metrics.inputs import moved_boxes, moved_labels
 
