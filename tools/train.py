@@ -18,9 +18,9 @@ from mmmambamixer.engine.config import (
     fill_dataloaders,
     load_config,
     run_parser,
+    type_name,
 )
 from mmmambamixer.engine.launch import prepare, train
-from mmmambamixer.engine.mixed_precision import type_name
 from mmmambamixer.messages import one_sentence
 from mmmambamixer.preflight.config import check_sections
 
@@ -84,7 +84,7 @@ def make_config(args: argparse.Namespace) -> Config:
 
 def use_amp(config: Config) -> None:
     check_sections(config, ['optim_wrapper'], '--amp')
-    kind = type_name(config.optim_wrapper)
+    kind = type_name(config.optim_wrapper) or 'OptimWrapper'  # MMEngine's default
     if kind == 'Bfloat16OptimWrapper':
         return
     if kind not in ('OptimWrapper', 'AmpOptimWrapper'):
