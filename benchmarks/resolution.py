@@ -111,8 +111,8 @@ def measure(case: dict, device: str) -> dict:
 
 def peak_of_first(call: Callable[[], object], device: str) -> int:
     """Return the peak memory of a call, in bytes, beyond what there was before."""
-    gc.collect()
     if device == 'cuda':
+        gc.collect()
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
         call()

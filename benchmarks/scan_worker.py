@@ -101,8 +101,6 @@ def extra_memory(shape: Shape, setting: Setting, mode: str, batch: int) -> float
 
 
 def _peak(call: Call) -> tuple[int, tuple[Tensor, ...], int]:
-    gc.collect()
-    ctypes.CDLL(None).malloc_trim(0)  # free memory would hide what the call takes
     forget_peak()
     before = status('VmRSS')
     results = call()
@@ -111,7 +109,9 @@ def _peak(call: Call) -> tuple[int, tuple[Tensor, ...], int]:
 
 
 def forget_peak() -> None:
-    """Let VmHWM begin anew."""
+    """Let VmHWM begin anew, and free memory go back: it would hide what a call takes."""
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
     Path('/proc/self/clear_refs').write_text('5')
 
 

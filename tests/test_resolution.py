@@ -1,6 +1,5 @@
 """Cost against resolution: whole files, peaks of memory, what does not fit is told."""
 
-import ctypes
 import importlib
 import json
 from pathlib import Path
@@ -14,7 +13,6 @@ BENCHMARKS = Path(__file__).parents[1] / 'benchmarks'
 
 @pytest.fixture
 def resolution(monkeypatch):
-    ctypes.CDLL(None).malloc_trim(0)  # memory that tests have left would be no peak
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     return importlib.import_module('resolution')
 
