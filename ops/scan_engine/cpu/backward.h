@@ -4,7 +4,7 @@
 //
 // Included inside the namespace of one instruction set; see engine_impl.h.
 
-// A group of channels, so many vectors, goes through a tile together, and so many of its
+// A group of channels, so many vectors, goes through a tile together, and a pair of its
 // states at a time: what they need stays in an L1 cache, even one that two threads share.
 constexpr int kBackwardVectors = 2, kBackwardStates = 2;
 template <class T>
@@ -26,7 +26,8 @@ struct BackwardTile {
   const T *B, *C;      // (t, n)
   const T *A, *start;  // (n, ld), (n, group)
   T *g, *dA;           // (n, ld); dA of this tile
-  T* sums;             // dB and dC, summed over vectors: (n, kOddSteps, 2, lanes)
+  T* sums;             // dB and dC, summed over vectors: (pair, kOddSteps, lanes), in
+                       // quarters the dB of the pair's states, then the dC
   T* h;                // (t + 1, n, m, lanes), then the decays (t, n, m, lanes)
   int64_t steps, states;
   bool add;
@@ -76,13 +77,13 @@ struct BackwardTile {
     V state[N][M], sum_dA[N][M] = {}, step[M], input[M], dyt[M], with_B[M], with_A[M];
     const T *Bt = B + steps * states + first, *Ct = C + steps * states + first;
     const T *An = A + first * kMaxBlock, *ht = h + steps * N * M * L;
-    T *x = tiles + steps * kGroup<T>, *sum = sums + (first * kOddSteps + steps) * 2 * L;
+    T *x = tiles + steps * kGroup<T>, *sum = sums + (first / 2 * kOddSteps + steps) * L;
     T *gn = g + first * kMaxBlock, *dAn = dA + first * kMaxBlock;
     for (int n = 0; n < N; ++n)
       for (int m = 0; m < M; ++m) state[n][m] = load<T>(gn + n * kMaxBlock + m * L);
     for (int64_t t = steps - 1; t >= 0; --t) {
       prefetch(lines, t);
-      x -= kGroup<T>, ht -= N * M * L, Bt -= states, Ct -= states, sum -= 2 * L;
+      x -= kGroup<T>, ht -= N * M * L, Bt -= states, Ct -= states, sum -= L;
       for (int m = 0; m < M; ++m) {
         step[m] = load<T>(x + kDelta * kTile<T> + m * L);
         input[m] = step[m] * load<T>(x + kU * kTile<T> + m * L);
@@ -90,22 +91,21 @@ struct BackwardTile {
         with_B[m] = load<T>(x + kDu * kTile<T> + m * L);
         with_A[m] = load<T>(x + kDexponent * kTile<T> + m * L);
       }
+      V dB[kBackwardStates] = {}, dC[kBackwardStates] = {};
       for (int n = 0; n < N; ++n) {
-        T* sum_n = sum + n * kOddSteps * 2 * L;
-        V dB = add ? load<T>(sum_n) : V{}, dC = add ? load<T>(sum_n + L) : V{};
         for (int m = 0; m < M; ++m) {
           const V gradient = state[n][m] + dyt[m] * Ct[n];
-          dC += dyt[m] * load<T>(ht + ((N + n) * M + m) * L);
-          dB += gradient * input[m];
+          dC[n] += dyt[m] * load<T>(ht + ((N + n) * M + m) * L);
+          dB[n] += gradient * input[m];
           with_B[m] += gradient * Bt[n];
           state[n][m] = gradient * load<T>(ht + kDecays<T> + (n * M + m) * L);
           const V q = state[n][m] * load<T>(ht + (n * M + m) * L);
           with_A[m] += q * load<T>(An + n * kMaxBlock + m * L);
           sum_dA[n][m] += q * step[m];
         }
-        store<T>(sum_n, dB);
-        store<T>(sum_n + L, dC);
       }
+      const V both = quarters<T>(dB[0], dB[1], dC[0], dC[1]);
+      store<T>(sum, add ? load<T>(sum) + both : both);
       for (int m = 0; m < M; ++m) {
         store<T>(x + kDu * kTile<T> + m * L, with_B[m]);
         store<T>(x + kDexponent * kTile<T> + m * L, with_A[m]);
@@ -180,11 +180,13 @@ template <class T>
 struct BackwardMemory {
   explicit BackwardMemory(const Scan& s)
       : sets(s), in(s, kGroupTiles), start(s.states * kGroup<T>), g(s.states * kMaxBlock),
-        h(2 * kDecays<T>), sums(padded<T>(s.states) * kOddSteps * 2 * kLanes<T>),
+        h(2 * kDecays<T>), sums(pairs(s) * kOddSteps * kLanes<T>),
         ddt(padded<T>(s.rank) * kOddSteps * kLanes<T>),
         rows(kTileSteps * s.row() + kLanes<T>), dA(s.states), dD(1), dbias(1),
         dweight(s.rank) {}
 
+  // Pairs of states, up to whole vectors of `write_rows`.
+  static int64_t pairs(const Scan& s) { return padded<T>(2 * s.states) / 4; }
   T* tile(GroupTile i) const { return in.memory + i * kTile<T>; }
 
   ParameterSets<T> sets;
@@ -285,16 +287,19 @@ void write_rows(const Scan& s, const Task& task, int64_t k, const Visit& v,
   typedef typename Simd<T>::V Loose __attribute__((aligned(sizeof(T))));
   constexpr int64_t L = kLanes<T>;
   const int64_t row = s.row();
+  constexpr int64_t half = L / 2, stride = kOddSteps * L;
   // in this order: a last vector may end in what is written next
-  const auto add_lanes = [](const T* x, int64_t stride, int64_t count, T* out) {
-    for (int64_t i = 0; i < count; i += L)
-      *(Loose*)(out + i) = sum_lanes<T>(x + i * stride, stride);
-  };
   for (int64_t t = 0; t < v.count; ++t) {
     T* out = m.rows + t * row;
-    add_lanes(m.sums + t * 2 * L, kOddSteps * 2 * L, s.states, out);
-    add_lanes(m.sums + (t * 2 + 1) * L, kOddSteps * 2 * L, s.states, out + s.states);
-    add_lanes(m.ddt + t * L, kOddSteps * L, s.rank, out + 2 * s.states);
+    for (int64_t n = (s.states - 1) / half * half; n >= 0; n -= half) {
+      const auto both = interleave_quarters(
+          sum_lanes<T, 4>(m.sums + n / 2 * stride + t * L, stride));
+      std::memcpy(out + n, &both, half * sizeof(T));
+      std::memcpy(out + s.states + n, (const T*)&both + half, half * sizeof(T));
+    }
+    out += 2 * s.states;
+    for (int64_t r = 0; r < s.rank; r += L)
+      *(Loose*)(out + r) = sum_lanes<T>(m.ddt + r * stride + t * L, stride);
   }
   const View drows{s.drows,
                    sizeof(T) == 8 ? Kind::f64 : Kind::f32,

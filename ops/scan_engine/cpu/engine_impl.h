@@ -19,9 +19,9 @@ constexpr int64_t kOddSteps = kTileSteps + 1;  // so that tiles do not share cac
 template <class T>
 class Buffer {
  public:
-  explicit Buffer(int64_t size) : raw_(new char[(size + 1) * sizeof(T) + LANE_BYTES]()) {
+  explicit Buffer(int64_t size) : raw_(new char[(size + 1) * sizeof(T) + kAlignment]()) {
     const auto address = reinterpret_cast<uintptr_t>(raw_);
-    data_ = reinterpret_cast<T*>((address + LANE_BYTES - 1) / LANE_BYTES * LANE_BYTES);
+    data_ = reinterpret_cast<T*>((address + kAlignment - 1) / kAlignment * kAlignment);
   }
   ~Buffer() { delete[] raw_; }
   Buffer(const Buffer&) = delete;
@@ -29,6 +29,8 @@ class Buffer {
   operator T*() const { return data_; }
 
  private:
+  static constexpr uintptr_t kAlignment = 64;  // of a cache line and of every vector
+
   char* raw_;
   T* data_;
 };

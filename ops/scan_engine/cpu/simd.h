@@ -5,9 +5,12 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
+constexpr int kDoublesBytes = LANE_BYTES < 32 ? 32 : LANE_BYTES;  // at least four
+
 typedef float Floats __attribute__((vector_size(LANE_BYTES)));
-typedef double Doubles __attribute__((vector_size(LANE_BYTES)));
+typedef double Doubles __attribute__((vector_size(kDoublesBytes)));
 typedef int32_t Ints __attribute__((vector_size(LANE_BYTES)));
+typedef int64_t Longs __attribute__((vector_size(kDoublesBytes)));
 
 template <class T>
 struct Simd;
@@ -20,10 +23,10 @@ struct Simd<double> {
   using V = Doubles;
 };
 template <class T>
-constexpr int64_t kLanes = LANE_BYTES / sizeof(T);
+constexpr int64_t kLanes = sizeof(typename Simd<T>::V) / sizeof(T);
 
 template <class T>
-INLINE typename Simd<T>::V load(const T* p) {  // p is aligned to LANE_BYTES
+INLINE typename Simd<T>::V load(const T* p) {  // p is aligned to a vector
   return *reinterpret_cast<const typename Simd<T>::V*>(p);
 }
 template <class T>
@@ -56,7 +59,14 @@ INLINE Floats decay(Floats v) {  // reduce(inf) is 0, so 2^-inf = 0 and 2^inf = 
   return (Floats)_mm512_scalef_ps((__m512)(r * power * slope + power),
                                   (__m512)sixteenths);
 }
+
+INLINE Floats reciprocal(Floats v) {  // of 1 <= v <= 3; a division takes longer
+  const Floats r = (Floats)_mm512_rcp14_ps((__m512)v);
+  return r * (1.0f - v * r) + r;
+}
 #else
+INLINE Floats reciprocal(Floats v) { return 1.0f / v; }
+
 INLINE Floats clamp(Floats v, Floats low, Floats high) {  // a NaN stays
 #if LANE_BYTES == 32
   return (Floats)_mm256_min_ps((__m256)high, _mm256_max_ps((__m256)low, (__m256)v));
@@ -95,7 +105,7 @@ INLINE Floats softplus(Floats x, Floats* sigmoid) {
   const Floats negative = x < zero ? x : -x;
   const Floats e = decay(negative * kExponentScale<float>);  // in [0, 1]
   // log1p(e) = 2 atanh(s), s = e / (2 + e) <= 1/3; the series' tail is below 2^-25
-  const Floats s = e / (e + 2.0f), s2 = s * s;
+  const Floats s = e * reciprocal(e + 2.0f), s2 = s * s;
   Floats p = s2 * (1.0f / 15) + 1.0f / 13;
   p = p * s2 + 1.0f / 11;
   p = p * s2 + 1.0f / 9;
@@ -103,7 +113,7 @@ INLINE Floats softplus(Floats x, Floats* sigmoid) {
   p = p * s2 + 1.0f / 5;
   p = p * s2 + 1.0f / 3;
   const Floats log1p = 2.0f * s + 2.0f * s * s2 * p;
-  if (sigmoid) *sigmoid = (x < zero ? e : one) / (e + 1.0f);
+  if (sigmoid) *sigmoid = (x < zero ? e : one) * reciprocal(e + 1.0f);
   return (x < zero ? zero : x) + log1p;
 }
 
@@ -117,22 +127,19 @@ INLINE Doubles softplus(Doubles x, Doubles* sigmoid) {
   return y;
 }
 
-// ---- Sums over the lanes of as many vectors as there are lanes, `stride` elements
-// apart, by a butterfly: vector r of `rows` ends in lane r. The order of the additions is
-// fixed.
-
-typedef int64_t Longs __attribute__((vector_size(LANE_BYTES)));
+// ---- Sums over the lanes of several vectors, by a butterfly. The order of the additions
+// is fixed.
 
 // Lanes in blocks of 2 G: the first G come from a, the others from b, each folded in two.
 template <int64_t G, class V, class Mask>
 INLINE V fold(V a, V b, Mask) {
   constexpr int64_t L = sizeof(V) / sizeof(V{}[0]);
-  Mask low{}, high{};
+  Mask stay{}, move{};  // the first is a mere choice between a and b
   for (int64_t j = 0; j < L; ++j) {
-    low[j] = j % (2 * G) < G ? j : L + j - G;
-    high[j] = j % (2 * G) < G ? j + G : L + j;
+    stay[j] = j % (2 * G) < G ? j : L + j;
+    move[j] = j % (2 * G) < G ? j + G : L + j - G;
   }
-  return __builtin_shuffle(a, b, low) + __builtin_shuffle(a, b, high);
+  return __builtin_shuffle(a, b, stay) + __builtin_shuffle(a, b, move);
 }
 template <int64_t G>
 INLINE Floats fold(Floats a, Floats b) {
@@ -143,11 +150,34 @@ INLINE Doubles fold(Doubles a, Doubles b) {
   return fold<G>(a, b, Longs{});
 }
 
-template <class T, int64_t G = 1>
+
+// Of as many vectors as there are lanes, `stride` elements apart: vector r of `rows` ends
+// in lane r. Or the end of that, of vectors each of which holds `Folded` of those.
+template <class T, int64_t Folded = 1, int64_t G = 1>
 INLINE typename Simd<T>::V sum_lanes(const T* rows, int64_t stride) {
-  if constexpr (G == kLanes<T>)
+  if constexpr (G * Folded == kLanes<T>)
     return load<T>(rows);
   else
-    return fold<G>(sum_lanes<T, 2 * G>(rows, stride),
-                   sum_lanes<T, 2 * G>(rows + G * stride, stride));
+    return fold<G>(sum_lanes<T, Folded, 2 * G>(rows, stride),
+                   sum_lanes<T, Folded, 2 * G>(rows + G * stride, stride));
 }
+
+// The beginning of it for four vectors: a quarter of the lanes for each, in this order.
+template <class T>
+INLINE typename Simd<T>::V quarters(typename Simd<T>::V a, typename Simd<T>::V b,
+                                    typename Simd<T>::V c, typename Simd<T>::V d) {
+  constexpr int64_t L = kLanes<T>;
+  return fold<L / 4>(fold<L / 2>(a, c), fold<L / 2>(b, d));
+}
+
+// In each half the lanes of its first quarter and of its second take turns.
+template <class V, class Mask>
+INLINE V interleave_quarters(V v, Mask) {
+  constexpr int64_t L = sizeof(V) / sizeof(V{}[0]);
+  Mask from{};
+  for (int64_t j = 0; j < L; ++j)
+    from[j] = j / (L / 2) * (L / 2) + j % 2 * (L / 4) + j % (L / 2) / 2;
+  return __builtin_shuffle(v, from);
+}
+INLINE Floats interleave_quarters(Floats v) { return interleave_quarters(v, Ints{}); }
+INLINE Doubles interleave_quarters(Doubles v) { return interleave_quarters(v, Longs{}); }
