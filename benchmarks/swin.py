@@ -33,7 +33,7 @@ KINDS = {
     'weighted_sum': ('weighted_sum',),
     'matrix products': ('mm', 'linear', 'einsum'),
     'convolutions': ('conv',),
-    'layer norms': ('layer_norm',),
+    'norms': ('norm',),
 }
 """By kind, parts of the names of its operators; the first that fits counts."""
 

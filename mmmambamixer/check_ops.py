@@ -103,6 +103,16 @@ def scan_conv(device: torch.device, dtype: torch.dtype) -> Outcome:
     return compare('scan_conv', device, x, dict(routes=ops.CROSS, silu=True))
 
 
+def gated_norm(device: torch.device, dtype: torch.dtype) -> Outcome:
+    x = dict(
+        x=torch.randn(2, 70, 37).mT,
+        z=torch.randn(2, 37, 70).to(dtype),
+        weight=torch.randn(70),
+        bias=torch.randn(70),
+    )
+    return compare('gated_norm', device, x, {})
+
+
 def weighted_sum(device: torch.device, dtype: torch.dtype) -> Outcome:
     x = {f'tensors[{i}]': torch.randn(3, 1001).to(dtype) for i in range(3)}
     return compare('weighted_sum', device, x | dict(weights=torch.randn(3)), {})
@@ -186,6 +196,8 @@ CHECKS: dict[str, Callable[[torch.device], Outcome]] = {
     'cross_selective_scan bf16': lambda device: cross_selective_scan(device, B16),
     'scan_conv fp32': lambda device: scan_conv(device, F32),
     'scan_conv bf16': lambda device: scan_conv(device, B16),
+    'gated_norm fp32': lambda device: gated_norm(device, F32),
+    'gated_norm bf16': lambda device: gated_norm(device, B16),
     'weighted_sum fp32': lambda device: weighted_sum(device, F32),
     'weighted_sum bf16': lambda device: weighted_sum(device, B16),
     'training step of ViM2 fp32': training_step,

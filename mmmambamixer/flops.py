@@ -42,10 +42,19 @@ def scan_conv_flops(inputs: list, outputs: list) -> float:
     return float(get_shape(inputs[1])[1] * math.prod(get_shape(outputs[0])))
 
 
+def gated_norm_flops(inputs: list, outputs: list) -> float:
+    """Count `gated_norm(x, ...)` as the analyser a LayerNorm: 5 for each value.
+
+    The gate is free, as its SiLU and product are elsewhere.
+    """
+    return float(5 * math.prod(get_shape(inputs[0])))
+
+
 HANDLERS = {
     'mmmambamixer::selective_scan': selective_scan_flops,
     'mmmambamixer::cross_selective_scan': cross_selective_scan_flops,
     'mmmambamixer::scan_conv': scan_conv_flops,
+    'mmmambamixer::gated_norm': gated_norm_flops,
     'mmmambamixer::weighted_sum': weighted_sum_flops,
 }
 complexity_analysis._DEFAULT_SUPPORTED_FLOP_OPS.update(HANDLERS)

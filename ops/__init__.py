@@ -9,6 +9,7 @@ from .cross_selective_scan import (
     cross_selective_scan,
     cross_selective_scan_reference,
 )
+from .gated_norm import gated_norm, gated_norm_reference
 from .scan_conv import scan_conv, scan_conv_reference
 from .selective_scan import selective_scan, selective_scan_reference
 from .weighted_sum import weighted_sum, weighted_sum_reference
@@ -21,6 +22,8 @@ __all__ = [
     'cross_scan',
     'cross_selective_scan',
     'cross_selective_scan_reference',
+    'gated_norm',
+    'gated_norm_reference',
     'scan_conv',
     'scan_conv_reference',
     'selective_scan',

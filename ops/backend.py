@@ -57,6 +57,14 @@ LIBRARY.define(
     'int[] routes, bool silu) -> (Tensor dv, Tensor dweight, Tensor dbias)'
 )
 
+LIBRARY.define(
+    'gated_norm(Tensor x, Tensor z, Tensor weight, Tensor bias, float eps) -> Tensor'
+)
+LIBRARY.define(
+    'gated_norm_backward(Tensor dy, Tensor x, Tensor z, Tensor weight, Tensor bias, '
+    'float eps) -> (Tensor dx, Tensor dz, Tensor dweight, Tensor dbias)'
+)
+
 TRITON_FOUND = importlib.util.find_spec('triton') is not None
 
 BINARY = Path(__file__).with_name('_C.so')
@@ -107,17 +115,19 @@ REFERENCES: dict[str, Callable] = {}
 """What runs each op in plain PyTorch, by name."""
 
 
-def register(name: str, reference: Callable, gpu: str) -> None:
+def register(name: str, fake: Callable, reference: Callable, gpu: str) -> None:
     """Register what runs op `name`: the reference without the binary, Triton on GPU.
 
     Args:
         name: Name of an op whose schema this file defines.
+        fake: Returns empty tensors, with the sizes, dtypes and strides of the results.
         reference: Plain PyTorch function with the signature of the schema.
         gpu: Function of the op folder's `gpu` module with the same signature, written
             `folder.gpu:function`; the module is loaded at the first call.
     """
     op = f'{NAMESPACE}::{name}'
-    REFERENCES[name] = _as_announced(reference)
+    torch.library.register_fake(op, fake)
+    REFERENCES[name] = _as_announced(reference, fake)
     if BINARY_ERROR is not None:
         slow = _warn_once_then(name, REFERENCES[name])
         torch.library.register_kernel(op, 'cpu', slow)
@@ -189,12 +199,12 @@ def _warn_once_then(name: str, reference: Callable) -> Callable:
     return run
 
 
-def _as_announced(function: Callable) -> Callable:
+def _as_announced(function: Callable, fake: Callable) -> Callable:
     # Inside an op the dtypes are decided; autocast would narrow a reference's products.
     # Graphs are compiled for the strides of the fake kernels.
     def run(*args):
         with torch.autocast('cpu', enabled=False):
-            return tree_map(torch.Tensor.contiguous, function(*args))
+            return tree_map(torch.Tensor.copy_, fake(*args), function(*args))
 
     return run
 

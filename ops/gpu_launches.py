@@ -17,7 +17,13 @@ from triton.runtime.jit import JITFunction
 
 from .testing import on_cpu
 
-OPS = 'selective_scan', 'cross_selective_scan', 'scan_conv', 'weighted_sum'
+OPS = (
+    'selective_scan',
+    'cross_selective_scan',
+    'scan_conv',
+    'gated_norm',
+    'weighted_sum',
+)
 
 
 class Launch(NamedTuple):

@@ -5,7 +5,10 @@
 #include <cstdint>
 #include <cstring>
 
-#define MMMAMBAMIXER_INLINE inline __attribute__((always_inline))
+// Of functions and lambdas that become part of a kernel, so that they are compiled for its
+// instruction set.
+#define MMMAMBAMIXER_INLINED __attribute__((always_inline))
+#define MMMAMBAMIXER_INLINE inline MMMAMBAMIXER_INLINED
 
 namespace mmmambamixer {
 

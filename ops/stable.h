@@ -85,12 +85,15 @@ auto dispatch(Kind kind, F&& f) {
   return f(Half(), float());
 }
 
-// A contiguous tensor in memory that is not set.
-inline Tensor empty(Sizes sizes, Kind kind) {
+// A tensor in memory that is not set: contiguous, or so with its last two axes `turned`.
+inline Tensor empty(Sizes sizes, Kind kind, bool turned = false) {
   std::vector<int64_t> strides(sizes.size());
   int64_t stride = 1;
-  for (size_t i = sizes.size(); i-- > 0; stride *= std::max<int64_t>(sizes[i], 1))
+  for (size_t n = sizes.size(); n-- > 0;) {
+    const size_t i = turned && n + 2 >= sizes.size() ? 2 * sizes.size() - 3 - n : n;
     strides[i] = stride;
+    stride *= std::max<int64_t>(sizes[i], 1);
+  }
   AtenTensorHandle handle;
   TORCH_ERROR_CODE_CHECK(
       aoti_torch_empty_strided(sizes.size(), sizes.data(), strides.data(), code_of(kind),

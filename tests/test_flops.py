@@ -78,6 +78,7 @@ def test_the_whole_network_counts_its_scans():
     channel = 4 * 8 * l * (9 * 2 + 1 + 4)  # rank ceil(49 / 16) = 4
     assert by_operator['cross_selective_scan'] == 2 * token + channel
     assert by_operator['scan_conv'] == 4 * 4 * 8 * l  # scans, taps
+    assert by_operator['gated_norm'] == 5 * (2 * l * e + l * 8)
     assert by_operator['weighted_sum'] == (1 + 2 + 3) * l * 8
     assert info['flops'] == analyzer.total()
     assert not [op for op in analyzer.unsupported_ops() if 'mmmambamixer' in op]

@@ -148,7 +148,8 @@ def test_operators_have_their_kind(load):
         'mmmambamixer::scan_conv': 'scan_conv',
         'aten::mkldnn_convolution': 'convolutions',
         'aten::addmm': 'matrix products',
-        'aten::native_layer_norm': 'layer norms',
+        'aten::native_layer_norm': 'norms',
+        'mmmambamixer::gated_norm': 'norms',
         'aten::silu': 'the rest',
     }
     assert {name: kind_of(name) for name in names} == names

@@ -146,6 +146,13 @@ def scan_conv(v, weight, bias, routes: Sequence[int], silu: bool):
     return back(activated(y, silu), work, kept)
 
 
+def gated_norm(x, z, weight, bias, eps: float):
+    """Translate `mmmambamixer::gated_norm`."""
+    gate = cast(z, x.dtype)
+    y, _, _ = op.LayerNormalization(x, weight, bias, axis=-1, epsilon=eps)
+    return back(op.Mul(y, activated(gate, True)), x.dtype, z.dtype)
+
+
 def weighted_sum(tensors: Sequence, weights):
     """Translate `mmmambamixer::weighted_sum`."""
     kept, work = tensors[0].dtype, state_dtype(tensors[0])
@@ -248,5 +255,6 @@ TRANSLATIONS: dict[Callable, Callable] = {
     torch.ops.mmmambamixer.selective_scan.default: selective_scan,
     torch.ops.mmmambamixer.cross_selective_scan.default: cross_selective_scan,
     torch.ops.mmmambamixer.scan_conv.default: scan_conv,
+    torch.ops.mmmambamixer.gated_norm.default: gated_norm,
     torch.ops.mmmambamixer.weighted_sum.default: weighted_sum,
 }

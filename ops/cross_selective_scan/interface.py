@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..backend import NAMESPACE, register
+from ..backend import register
 from ..checks import (
     expect,
     expect_integer,
@@ -156,14 +156,13 @@ def _fake_backward(
     )
 
 
-OP = f'{NAMESPACE}::cross_selective_scan'
-OP_BACKWARD = f'{NAMESPACE}::cross_selective_scan_backward'
-torch.library.register_fake(OP, _fake)
-torch.library.register_fake(OP_BACKWARD, _fake_backward)
 register_derivatives('cross_selective_scan', _backward, _setup_context)
-register('cross_selective_scan', fallback.forward, 'cross_selective_scan.gpu:forward')
+register(
+    'cross_selective_scan', _fake, fallback.forward, 'cross_selective_scan.gpu:forward'
+)
 register(
     'cross_selective_scan_backward',
+    _fake_backward,
     fallback.backward,
     'cross_selective_scan.gpu:backward',
 )

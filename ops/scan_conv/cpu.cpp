@@ -5,11 +5,8 @@
 //
 // Axis letters: b batch, k scan, i step, c feature, r steps back in the order of a scan.
 #include <numeric>
-#include <type_traits>
 
 #include "../lanes.h"
-#include "../scan_engine/cpu/engine.h"
-#include "../stable.h"
 
 namespace mmmambamixer {
 namespace {
@@ -76,46 +73,15 @@ struct Part {
         end(std::min(a.b, begin + a.items)) {}
 };
 
-// Call `run(c, lanes)` for all features: `lanes` is kLanes, a constant, but at the end.
-template <class Run>
-MMMAMBAMIXER_INLINE void by_lanes(int64_t count, const Run& run) {
-  int64_t c = 0;
-  for (; c + kLanes <= count; c += kLanes) run(c, kLanes);
-  if (c < count) run(c, count - c);
-}
-
-// Numbers of a row as those that are computed with, and back; `lanes` of them. The
-// vectors of bfloat16 are written out, as the compiler makes scalars of these short
-// loops.
-template <class T, class W>
-MMMAMBAMIXER_INLINE void read_row(const T* x, W* row, int64_t lanes) {
-  if constexpr (std::is_same_v<T, BFloat16>) {
-    if (lanes == kLanes) return widen(x, row);
-  }
-  for (int64_t j = 0; j < lanes; ++j) row[j] = W(x[j]);
-}
-
-template <class T, class W>
-MMMAMBAMIXER_INLINE void write_row(const W* row, T* y, int64_t lanes) {
-  if constexpr (std::is_same_v<T, BFloat16>) {
-    if (lanes == kLanes) return narrow(row, y);
-  }
-  for (int64_t j = 0; j < lanes; ++j) y[j] = T(row[j]);
-}
-
 // total = bias + filter x. Row r of x lies r * back from x, row r of the filter r * width
 // before it.
 template <class T, class W>
-MMMAMBAMIXER_INLINE void convolve(const T* x, int64_t back, const W* filter,
-                                  int64_t width, const W* bias, int64_t reach, W* total,
-                                  int64_t lanes) {
-  for (int64_t j = 0; j < lanes; ++j) total[j] = bias[j];
-  for (int64_t r = 0; r <= reach; ++r) {
-    W row[kLanes];
-    read_row(x + r * back, row, lanes);
-    const W* tap = filter - r * width;
-    for (int64_t j = 0; j < lanes; ++j) total[j] += tap[j] * row[j];
-  }
+MMMAMBAMIXER_INLINE Lanes<W> convolve(const T* x, int64_t back, const W* filter, int64_t width,
+                                 const W* bias, int64_t reach, int64_t lanes) {
+  Lanes<W> total = load<W>(bias, lanes);
+  for (int64_t r = 0; r <= reach; ++r)
+    total += load<W>(filter - r * width, lanes) * load<W>(x + r * back, lanes);
+  return total;
 }
 
 template <class T, class W>
@@ -127,15 +93,11 @@ MMMAMBAMIXER_INLINE void forward_tasks(const Conv<T, W>& a, int64_t begin, int64
       const int64_t b = row / a.l, i = row % a.l, reach = a.before(k, i);
       const T* x = a.v + row * a.d + p.first;
       T* y = a.result + ((b * a.g + k) * a.l + i) * a.d + p.first;
-      by_lanes(p.count, [&](int64_t c, int64_t lanes) {
-        W total[kLanes] = {}, s[kLanes];
-        convolve(x + c, a.back(k), a.tap(k, 0, p.first + c), a.width,
-                 a.offset(k, p.first + c), reach, total, lanes);
-        if (a.silu) {
-          sigmoid(total, s);
-          for (int64_t j = 0; j < lanes; ++j) total[j] *= s[j];
-        }
-        write_row(total, y + c, lanes);
+      by_lanes(p.count, [&](int64_t c, int64_t lanes) MMMAMBAMIXER_INLINED {
+        Lanes<W> total = convolve(x + c, a.back(k), a.tap(k, 0, p.first + c), a.width,
+                                  a.offset(k, p.first + c), reach, lanes);
+        if (a.silu) total *= sigmoid(total);
+        store<W>(y + c, total, lanes);
       });
     }
   }
@@ -164,25 +126,22 @@ struct Backward {
     const T* x = a.v + (b * a.l + i) * a.d + p.first;
     const T* dy = a.dy + ((b * a.g + k) * a.l + i) * a.d + p.first;
     W *out = ds_row(k, i), *own = sums.data() + k * (a.t + 1) * sum_length;
-    by_lanes(p.count, [&](int64_t c, int64_t lanes) {
-      W slope[kLanes], total[kLanes] = {}, s[kLanes];
-      read_row(dy + c, slope, lanes);
+    by_lanes(p.count, [&](int64_t c, int64_t lanes) MMMAMBAMIXER_INLINED {
+      Lanes<W> slope = load<W>(dy + c, lanes);
       if (a.silu) {
-        convolve(x + c, back, a.tap(k, 0, p.first + c), a.width, a.offset(k, p.first + c),
-                 reach, total, lanes);
-        sigmoid(total, s);
-        for (int64_t j = 0; j < lanes; ++j)
-          slope[j] *= s[j] * (1 + total[j] * (1 - s[j]));
+        const Lanes<W> total = convolve(x + c, back, a.tap(k, 0, p.first + c), a.width,
+                                        a.offset(k, p.first + c), reach, lanes);
+        const Lanes<W> s = sigmoid(total);
+        slope *= s * (1 + total * (1 - s));
       }
-      for (int64_t j = 0; j < lanes; ++j) out[c + j] = slope[j];
+      store<W>(out + c, slope);
       W* sum = own + (a.each ? c : 0);
       for (int64_t r = 0; r <= reach; ++r) {
-        const T* row = x + c + r * back;
         W* tap = sum + (a.t - 1 - r) * sum_length;
-        for (int64_t j = 0; j < lanes; ++j) tap[j] += slope[j] * W(row[j]);
+        store<W>(tap, load<W>(tap) + slope * load<W>(x + c + r * back, lanes));
       }
       sum += a.t * sum_length;
-      for (int64_t j = 0; j < lanes; ++j) sum[j] += slope[j];
+      store<W>(sum, load<W>(sum) + slope);
     });
   }
 
@@ -195,21 +154,19 @@ struct Backward {
         taps[count] = a.tap(k, r, p.first);
       }
     T* dv = a.result + (b * a.l + i) * a.d + p.first;
-    by_lanes(p.count, [&](int64_t c, int64_t lanes) {
-      W total[kLanes] = {};
-      for (int64_t n = 0; n < count; ++n) {
-        const W *row = rows[n] + c, *tap = taps[n] + (a.each ? c : 0);
-        for (int64_t j = 0; j < lanes; ++j) total[j] += tap[j] * row[j];
-      }
-      write_row(total, dv + c, lanes);
+    by_lanes(p.count, [&](int64_t c, int64_t lanes) MMMAMBAMIXER_INLINED {
+      Lanes<W> total{};
+      for (int64_t n = 0; n < count; ++n)
+        total += load<W>(taps[n] + (a.each ? c : 0), lanes) * load<W>(rows[n] + c);
+      store<W>(dv + c, total, lanes);
     });
   }
 
   // Add the sums to those of the chunk, and set them to 0.
   MMMAMBAMIXER_INLINE void flush() {
     const int64_t columns = a.columns(), count = a.each ? p.count : kLanes;
-    double* total =
-        a.partial + p.chunk * a.sums() * columns + (a.each ? p.first : p.block * kLanes);
+    double* total = a.partial + p.chunk * a.sums() * columns +
+                    (a.each ? p.first : p.block * kLanes);
     for (int64_t n = 0; n < a.sums(); ++n)
       for (int64_t c = 0; c < count; ++c) {
         total[n * columns + c] += double(sums[n * sum_length + c]);
@@ -239,56 +196,16 @@ MMMAMBAMIXER_INLINE void backward_tasks(const Conv<T, W>& a, int64_t begin, int6
   for (int64_t task = begin; task < end; ++task) Backward<T, W>{a, Part(a, task)}.run();
 }
 
-// ---- The same for each instruction set
+MMMAMBAMIXER_KERNELS(run_forward, forward_tasks)
+MMMAMBAMIXER_KERNELS(run_backward, backward_tasks)
 
-#define KERNELS(NAME, TARGET)                                                    \
-  template <class T, class W>                                                    \
-  TARGET void forward_##NAME(const Conv<T, W>& a, int64_t begin, int64_t end) {  \
-    forward_tasks(a, begin, end);                                                \
-  }                                                                              \
-  template <class T, class W>                                                    \
-  TARGET void backward_##NAME(const Conv<T, W>& a, int64_t begin, int64_t end) { \
-    backward_tasks(a, begin, end);                                               \
-  }
-
-KERNELS(portable, )
-#ifdef MMMAMBAMIXER_X86
-KERNELS(avx2, __attribute__((target("avx2,fma,f16c"))))
-KERNELS(avx512, __attribute__((target("avx512f,avx512dq,avx512bw,avx512vl,avx2,fma,f16c,"
-                                      "prefer-vector-width=512"))))
-#endif
-
-template <class T, class W>
-using Run = void (*)(const Conv<T, W>&, int64_t, int64_t);
-
-// What the scans chose, so that MMMAMBAMIXER_CPU names the kernels of both.
-template <class T, class W>
-Run<T, W> choose(bool forward) {
-#ifdef MMMAMBAMIXER_X86
-  if (&kernels() == &kernels_avx512)
-    return forward ? forward_avx512<T, W> : backward_avx512<T, W>;
-  if (&kernels() == &kernels_avx2)
-    return forward ? forward_avx2<T, W> : backward_avx2<T, W>;
-#endif
-  return forward ? forward_portable<T, W> : backward_portable<T, W>;
-}
-
-template <class T, class W>
-void run(const Conv<T, W>& conv, bool forward) {
-  const auto kernel = choose<T, W>(forward);
-  parallel_for(0, conv.tasks() * (forward ? conv.g : 1), 1,
-               [&](int64_t begin, int64_t end) { kernel(conv, begin, end); });
-}
-
-// A filter as Conv wants it: rows of one number for each feature, or of kLanes equal
-// ones.
+// A filter as Conv wants it: rows of one number for each feature, or of kLanes equal ones.
 template <class W>
 struct Rows {
   Rows(const Tensor& filter, bool each, Kind work) : own(dense(filter, work)) {
     if (each) return;
     const W* from = mmmambamixer::data<W>(own);
-    for (int64_t n = 0; n < own.numel(); ++n)
-      copies.insert(copies.end(), kLanes, from[n]);
+    for (int64_t n = 0; n < own.numel(); ++n) copies.insert(copies.end(), kLanes, from[n]);
   }
   const W* data() const {
     return copies.empty() ? mmmambamixer::data<W>(own) : copies.data();
@@ -310,7 +227,7 @@ Tensor forward(const Tensor& v_, const Tensor& weight_, const Tensor& bias_,
     const Rows<W> weight(weight_, conv.each, work), bias(bias_, conv.each, work);
     conv.weight = weight.data(), conv.bias = bias.data();
     conv.result = mutable_data<T>(y);
-    run(conv, true);
+    run_forward(conv, conv.tasks() * conv.g);
   });
   return y;
 }
@@ -350,7 +267,7 @@ std::tuple<Tensor, Tensor, Tensor> backward(const Tensor& dy_, const Tensor& v_,
     conv.dy = data<T>(dy);
     conv.result = mutable_data<T>(dv);
     conv.partial = partial.data();
-    run(conv, false);
+    run_backward(conv, conv.tasks());
     write_sums(conv, partial, mutable_data<W>(dweight), mutable_data<W>(dbias));
   });
   return {dv, dweight, dbias};

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..backend import NAMESPACE, register
+from ..backend import register
 from ..checks import (
     expect,
     expect_bool,
@@ -101,9 +101,11 @@ def _fake_backward(dy, v, weight, bias, routes, silu):
     )
 
 
-OP, OP_BACKWARD = f'{NAMESPACE}::scan_conv', f'{NAMESPACE}::scan_conv_backward'
-torch.library.register_fake(OP, _fake)
-torch.library.register_fake(OP_BACKWARD, _fake_backward)
 register_derivatives('scan_conv', _backward, _setup_context)
-register('scan_conv', scan_conv_reference, 'scan_conv.gpu:forward')
-register('scan_conv_backward', scan_conv_backward_reference, 'scan_conv.gpu:backward')
+register('scan_conv', _fake, scan_conv_reference, 'scan_conv.gpu:forward')
+register(
+    'scan_conv_backward',
+    _fake_backward,
+    scan_conv_backward_reference,
+    'scan_conv.gpu:backward',
+)

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..backend import NAMESPACE, register
+from ..backend import register
 from ..checks import expect, expect_bool, expect_shape, expect_tensors
 from ..derivatives import register_derivatives
 from ..dtypes import work_dtype
@@ -168,12 +168,11 @@ def _empty(x, dtype=None):
     return empty_along(x, dtype) if x.is_cuda else x.new_empty(x.shape, dtype=dtype)
 
 
-OP, OP_BACKWARD = (
-    f'{NAMESPACE}::selective_scan',
-    f'{NAMESPACE}::selective_scan_backward',
-)
-torch.library.register_fake(OP, _fake)
-torch.library.register_fake(OP_BACKWARD, _fake_backward)
 register_derivatives('selective_scan', _backward, _setup_context)
-register('selective_scan', fallback.forward, 'selective_scan.gpu:forward')
-register('selective_scan_backward', fallback.backward, 'selective_scan.gpu:backward')
+register('selective_scan', _fake, fallback.forward, 'selective_scan.gpu:forward')
+register(
+    'selective_scan_backward',
+    _fake_backward,
+    fallback.backward,
+    'selective_scan.gpu:backward',
+)

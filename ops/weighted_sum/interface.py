@@ -6,7 +6,7 @@ from functools import reduce
 import torch
 from torch import Tensor
 
-from ..backend import NAMESPACE, register
+from ..backend import register
 from ..checks import expect, expect_shape, expect_tensors
 from ..derivatives import register_derivatives
 from .reference import (
@@ -75,13 +75,11 @@ def _fake_backward(dy, tensors, weights):
     return [x.new_empty(x.shape) for x in tensors], weights.new_empty(weights.shape)
 
 
-OP, OP_BACKWARD = f'{NAMESPACE}::weighted_sum', f'{NAMESPACE}::weighted_sum_backward'
-torch.library.register_fake(OP, _fake)
-torch.library.register_fake(OP_BACKWARD, _fake_backward)
 register_derivatives('weighted_sum', _backward, _setup_context)
-register('weighted_sum', weighted_sum_reference, 'weighted_sum.gpu:forward')
+register('weighted_sum', _fake, weighted_sum_reference, 'weighted_sum.gpu:forward')
 register(
     'weighted_sum_backward',
+    _fake_backward,
     weighted_sum_backward_reference,
     'weighted_sum.gpu:backward',
 )

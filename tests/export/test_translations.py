@@ -11,6 +11,8 @@ from mmmambamixer.ops import (
     Route,
     cross_selective_scan,
     cross_selective_scan_reference,
+    gated_norm,
+    gated_norm_reference,
     scan_conv,
     scan_conv_reference,
     selective_scan,
@@ -157,6 +159,22 @@ def test_a_scan_convolution_in_both_directions(features, silu):
     [result] = run(call, [torch.randn(2, 5, D)], [v], [(0, 1)])
     expected = scan_conv_reference(v, weight, bias, TWO_WAYS, silu)
     assert_close(result, expected, F32)
+
+
+@pytest.mark.parametrize('dtype', [F32, F16])
+def test_a_gated_norm(dtype):
+    weight, bias = torch.randn(2, D)
+
+    def call(x, z):
+        return gated_norm(x, z, weight, bias, 1e-3)
+
+    def draw(b, l):
+        return [torch.randn(b, l, D), torch.randn(b, l, D).to(dtype)]
+
+    others = draw(3, 9)
+    [result] = run(call, draw(2, 5), others, [(0, 1), (0, 1)])
+    expected = gated_norm_reference(*others, weight, bias, 1e-3)
+    assert_close(result, expected, dtype)
 
 
 @pytest.mark.parametrize('dtype', [F32, F16])

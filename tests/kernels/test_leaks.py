@@ -22,6 +22,8 @@ torch.set_num_threads(1)
 scan, cross = scan_inputs(2, 17, 40, 3, z=True), cross_inputs(2, 4, 35, 17)
 conv = dict(v=torch.randn(2, 19, 40), weight=torch.randn(4, 4), bias=torch.randn(4))
 each = conv | dict(weight=torch.randn(4, 4, 40), bias=torch.randn(4, 40))
+norm = dict(x=torch.randn(2, 40, 19).mT, z=torch.randn(2, 19, 40))
+norm |= dict(weight=torch.ones(40), bias=torch.ones(40))
 sums = dict(weights=torch.randn(3), **{f'x{i}': torch.randn(40, 50) for i in range(3)})
 kept = []
 
@@ -30,6 +32,7 @@ def call():
     evaluate(cross_selective_scan, cross, routes=CROSS, height=5, width=7)
     evaluate(scan_conv, conv, routes=CROSS)
     evaluate(scan_conv, each, routes=CROSS, silu=True)
+    evaluate(gated_norm, norm)
     evaluate(lambda weights, **x: weighted_sum(x.values(), weights), sums)
 
 def leaking():

@@ -9,6 +9,7 @@ import torch
 from mmmambamixer.ops import (
     CROSS,
     cross_selective_scan,
+    gated_norm,
     scan_conv,
     selective_scan,
     weighted_sum,
@@ -22,6 +23,7 @@ OPTIONS = {
     'cross_selective_scan': dict(routes=CROSS, height=5, width=7),
     'scan_conv': dict(routes=CROSS),
     'scan_conv of each feature': dict(routes=CROSS, silu=True),
+    'gated_norm': {},
     'weighted_sum': {},
 }
 FUNCTIONS = {
@@ -29,6 +31,7 @@ FUNCTIONS = {
     'cross_selective_scan': cross_selective_scan,
     'scan_conv': scan_conv,
     'scan_conv of each feature': scan_conv,
+    'gated_norm': gated_norm,
     'weighted_sum': lambda weights, **tensors: weighted_sum(tensors.values(), weights),
 }
 all_ops = pytest.mark.parametrize('name', FUNCTIONS)
@@ -46,6 +49,10 @@ def inputs_of(name, d=21, dtype=torch.float32):
     if name == 'scan_conv of each feature':
         v = torch.randn(33, 29, d).to(dtype)
         return dict(v=v, weight=torch.randn(4, 4, d), bias=torch.randn(4, d))
+    if name == 'gated_norm':
+        z = torch.randn(3, 300, d).to(dtype)
+        parameters = dict(weight=torch.randn(d), bias=torch.randn(d))
+        return dict(x=torch.randn(3, d, 300).mT, z=z, **parameters)
     return dict(weights=torch.randn(2), x0=torch.randn(d, 300), x1=torch.randn(d, 300))
 
 
@@ -69,6 +76,7 @@ def raw_calls(dtype, some):
     convolved = convolved.to(dtype)
     taps = torch.randn(2, 3), torch.randn(2)
     own_taps = torch.randn(2, 3, 5), torch.randn(2, 5)
+    normed, affine = torch.randn(2, 5, 9).to(weights).mT, torch.randn(2, 5).to(weights)
     dlast = torch.randn_like(last_state) if some else None
     weights = weights.to(last_state.dtype)
     return {
@@ -86,6 +94,8 @@ def raw_calls(dtype, some):
         'scan_conv_backward of each feature': (
             *(convolved, sequence, *own_taps, [0, 2], some),
         ),
+        'gated_norm': (normed, sequence, *affine, 1e-5),
+        'gated_norm_backward': (sequence, normed, sequence, *affine, 1e-5),
         'weighted_sum': (tensors, weights),
         'weighted_sum_backward': (torch.randn(3, 5).to(dtype), tensors, weights),
     }
@@ -180,7 +190,7 @@ def test_a_batch_item_does_not_depend_on_the_others(name):
     if name == 'weighted_sum':
         pytest.skip('has no batch axis')
     inputs = inputs_of(name)
-    batched = ('u', 'v', 'delta', 'dt', 'B', 'C', 'z')
+    batched = ('u', 'v', 'x', 'delta', 'dt', 'B', 'C', 'z')
     alone = {
         k: x[1:2] if k in batched and x is not None else x for k, x in inputs.items()
     }

@@ -12,7 +12,13 @@ from mmmambamixer import ops
 from mmmambamixer.ops.testing import cross_inputs, scan_inputs
 
 F64 = torch.float64
-OPS = 'selective_scan', 'cross_selective_scan', 'scan_conv', 'weighted_sum'
+OPS = (
+    'selective_scan',
+    'cross_selective_scan',
+    'scan_conv',
+    'gated_norm',
+    'weighted_sum',
+)
 all_ops = pytest.mark.parametrize('op', OPS)
 
 
@@ -30,6 +36,9 @@ def functions(op, i=0):
         shapes = (2, 5, 3), (4, 2), (4,)
         inputs = [torch.randn(shape, dtype=F64) for shape in shapes]
         options = dict(routes=ops.CROSS)
+    elif op == 'gated_norm':
+        shapes = (2, 5, 3), (2, 5, 3), (3,), (3,)
+        inputs = [torch.randn(shape, dtype=F64) for shape in shapes]
     else:
         inputs = [*torch.randn(2, 3, 4, dtype=F64), torch.randn(2, dtype=F64)]
 

@@ -68,6 +68,13 @@ AXES = {
         d=(1, 5, 64),
         dy=('dense', 'expanded', None),
     ),
+    'gated_norm': dict(
+        dtypes=DTYPES[:3] + DTYPES[-1:],
+        layout=LAYOUTS,
+        l=(1, 18),
+        d=(1, 5, 64, 1000),
+        dy=('dense', 'expanded', None),
+    ),
     'weighted_sum': dict(
         dtypes=DTYPES[:3] + DTYPES[-1:],
         layout=LAYOUTS,
@@ -158,6 +165,11 @@ def _conv(b, l, d, *, dtypes, by_feature, silu, routes, taps, **_):
     return function, [v, weight, bias]
 
 
+def _norm(b, l, d, *, dtypes, **_):
+    z = torch.randn(b, l, d).to(dtypes[0])
+    return ops.gated_norm, [torch.randn(b, l, d), z, torch.randn(d), torch.randn(d)]
+
+
 def _sum(*, dtypes, count, shape, **_):
     def function(*x):
         return ops.weighted_sum(x[1:], x[0])
@@ -169,6 +181,7 @@ MAKE = dict(
     selective_scan=_scan,
     cross_selective_scan=_cross,
     scan_conv=_conv,
+    gated_norm=_norm,
     weighted_sum=_sum,
 )
 

@@ -194,6 +194,34 @@ def conv_call(case: Case) -> Call:
     )
 
 
+def norm_case(rng: random.Random) -> Case:
+    """Return a case of `gated_norm`; `turned`: x has steps as neighbours in memory."""
+    return dict(
+        op='gated_norm',
+        b=rng.choice([0, 1, 2, 3, 33]),
+        l=rng.choice([0, 1, 2, 15, 16, 17, 65]),
+        d=rng.choice([2, *CHANNELS[2:], 511, 512, 513]),
+        dtypes=dtypes_of(rng, 2),
+        values=rng.choice(VALUES[:-1]),
+        turned=rng.random() < 0.5,
+    )
+
+
+def norm_call(case: Case) -> Call:
+    """Return the call of a case of `gated_norm`."""
+    dtype, parameters = (getattr(torch, name) for name in case['dtypes'])
+    size, work = (case['b'], case['l'], case['d']), work_dtype(dtype)
+    x = torch.randn(size).to(work)
+    inputs = dict(
+        x=x.mT.contiguous().mT if case['turned'] else x,
+        z=torch.randn(size).to(dtype),
+        weight=torch.randn(case['d']).to(work),
+        bias=torch.randn(case['d']).to(work),
+    )
+    narrow_parameters(inputs, parameters, ('weight', 'bias'))
+    return Call(ops.gated_norm, ops.gated_norm_reference, inputs)
+
+
 def sum_case(rng: random.Random) -> Case:
     """Return a case of `weighted_sum`; `tensors` are their dtypes."""
     sizes = [0, 1, 2, 5, 17, 130]
@@ -235,6 +263,7 @@ OPS = {
     'selective_scan': (scan_case, scan_call, 5),
     'cross_selective_scan': (cross_case, cross_call, 4),
     'scan_conv': (conv_case, conv_call, 1),
+    'gated_norm': (norm_case, norm_call, 1),
     'weighted_sum': (sum_case, sum_call, 1),
 }
 """For each op what draws a case, what makes a call of it, and how often it comes."""

@@ -7,7 +7,13 @@ from fuzz_cases import Case
 
 KERNELS = 'triton'
 LIBRARY = torch.library.Library('mmmambamixer', 'IMPL')
-OPS = ('selective_scan', 'cross_selective_scan', 'weighted_sum', 'scan_conv')
+OPS = (
+    'selective_scan',
+    'cross_selective_scan',
+    'gated_norm',
+    'weighted_sum',
+    'scan_conv',
+)
 """The ops that have Triton kernels."""
 MOST = 100
 """Programs times steps times states, about."""
@@ -25,6 +31,8 @@ def fits(case: Case) -> bool:
         return False
     if case['op'] == 'weighted_sum':
         return True
+    if case['op'] == 'gated_norm':
+        return case['b'] * case['l'] <= MOST
     if case['op'] == 'scan_conv':
         tiles = case['b'] * -(-case['l'] // STEPS) * -(-case['d'] // FEATURES)
         return tiles * len(case['routes']) * case['t'] <= MOST_TILES

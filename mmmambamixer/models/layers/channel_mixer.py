@@ -4,7 +4,6 @@ Axis letters: b batch, h w map, l = h w tokens, c channels, e width inside, g sc
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmmambamixer.ops import CROSS, Route, scan_conv
@@ -66,9 +65,8 @@ class SelectiveChannelMixer(nn.Module):
         v = v.flatten(1, 2).transpose(1, 2)  # (b, e, l)
         v = self.conv(v)  # (b, g, e, l)
         y = self.s6(v, height=h, width=w)  # (b, e, l)
-        y = y.transpose(1, 2).unflatten(1, (h, w))  # (b, h, w, e)
-        y = self.norm(y) * F.silu(z)
-        return self.out_proj(y.to(z.dtype))
+        y = self.norm(y.transpose(1, 2), z.flatten(1, 2))  # (b, l, e)
+        return self.out_proj(y).unflatten(1, (h, w))
 
 
 class ScanConv(nn.Module):

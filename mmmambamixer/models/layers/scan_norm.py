@@ -1,16 +1,16 @@
 """The norm behind the scans of a mixer."""
 
-import torch.nn.functional as F
 from torch import Tensor, nn
+
+from mmmambamixer.ops import gated_norm
 
 
 class ScanNorm(nn.LayerNorm):
-    """LayerNorm that computes in the dtype of its input, fp32 behind a scan.
+    """LayerNorm times the SiLU of a gate: twice `(b, l, e)` -> `(b, l, e)`.
 
-    In a model of 16 bits the sum of several scans leaves the range of fp16; what is
-    normalised fits again.
+    It computes in fp32 at least, as what comes from a scan: in a model of 16 bits the
+    sum of several scans leaves the range of fp16. The result has the gate's dtype.
     """
 
-    def forward(self, x: Tensor) -> Tensor:
-        weight, bias = (p.to(x.dtype) for p in (self.weight, self.bias))
-        return F.layer_norm(x, self.normalized_shape, weight, bias, self.eps)
+    def forward(self, x: Tensor, gate: Tensor) -> Tensor:
+        return gated_norm(x, gate, self.weight, self.bias, self.eps)

@@ -48,6 +48,6 @@ class SelectiveTokenMixer(nn.Module):
         v, z = self.in_proj(x), self.gate_proj(x)  # (b, h, w, e)
         v = F.silu(self.conv(v.permute(0, 3, 1, 2)))  # (b, e, h, w), channels last
         v = v.permute(0, 2, 3, 1).flatten(1, 2)  # (b, h w, e)
-        y = self.s6(v, height=h, width=w).unflatten(1, (h, w))
-        y = self.norm(y) * F.silu(z)
-        return self.out_proj(y.to(z.dtype))
+        y = self.s6(v, height=h, width=w)
+        y = self.norm(y, z.flatten(1, 2))  # (b, h w, e)
+        return self.out_proj(y).unflatten(1, (h, w))

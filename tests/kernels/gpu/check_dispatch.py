@@ -94,6 +94,15 @@ def test_scan_conv(compare, features):
     )
 
 
+def test_gated_norm(compare):
+    shapes = (2, 5, 3), (2, 5, 3), (3,), (3,)
+    compare(
+        lambda given: ops.gated_norm(*given),
+        lambda exact: ops.gated_norm_reference(*exact),
+        [torch.randn(shape) for shape in shapes],
+    )
+
+
 def test_the_gpu_kernels_were_called(device, monkeypatch):
     """Guards the tests above: the dispatcher does reach the Triton kernels."""
     from mmmambamixer.ops.weighted_sum import gpu

@@ -3,6 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from mmmambamixer.models.layers import (
     MLP,
@@ -41,7 +42,7 @@ def literal_channel_mixer(mixer, x, directions):
         A = -s6.A_log[k].exp()
         y = scan(u, delta, A, u @ W_B.T, u @ W_C.T, s6.D[k])
         total = total + (y if direction == FORWARD else y.flip(0))
-    return mixer.out_proj(mixer.norm(total.T) * F.silu(z))
+    return mixer.out_proj(nn.LayerNorm.forward(mixer.norm, total.T) * F.silu(z))
 
 
 @pytest.mark.parametrize('scans', [4, 2, 1])
@@ -93,7 +94,8 @@ def test_the_token_mixer_is_the_papers_formula():
             out = scan(u, delta, A, u @ W_B.T, u @ W_C.T, s6.D[k])
             for t, (i, j) in enumerate(order):
                 y[image, :, i, j] += out[t]
-    gated = mixer.norm(y.permute(0, 2, 3, 1)) * F.silu(mixer.gate_proj(x))
+    normed = nn.LayerNorm.forward(mixer.norm, y.permute(0, 2, 3, 1))
+    gated = normed * F.silu(mixer.gate_proj(x))
     torch.testing.assert_close(mixer(x), mixer.out_proj(gated))
 
 
