@@ -109,7 +109,7 @@ def _peak(call: Call) -> tuple[int, tuple[Tensor, ...], int]:
 
 
 def forget_peak() -> None:
-    """Let VmHWM begin anew, and free memory go back: it would hide what a call takes."""
+    """Let VmHWM begin anew, without free memory, which would hide what a call takes."""
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)
     Path('/proc/self/clear_refs').write_text('5')

@@ -40,7 +40,7 @@ KINDS = ('dataloader', 'cfg', 'evaluator')
 """Sections that each part has; training has no evaluator."""
 SEVERAL = ('dataloader', 'evaluator')
 """Sections of which there may be several, in a list."""
-INNER = {'dataset', 'sampler', 'batch_sampler', 'paramwise_cfg'}
+INNER = {'dataset', 'sampler', 'batch_sampler', 'paramwise_cfg', 'backbone', 'head'}
 """Parts of sections that are dicts."""
 PARTS = {
     'val': ('val_dataloader', 'val_cfg', 'val_evaluator'),
@@ -49,7 +49,7 @@ PARTS = {
 SECTIONS = (
     *('model', 'data_preprocessor', 'optim_wrapper', 'default_hooks', 'env_cfg'),
     *(f'{part}_{key}' for part in ('train', 'val', 'test') for key in KINDS),
-    *('visualizer', 'log_processor', 'randomness'),
+    *('visualizer', 'log_processor', 'randomness', 'auto_scale_lr'),
 )
 """Sections that are dicts."""
 PARAMWISE = (
@@ -287,11 +287,17 @@ def check_clipping(given) -> None:
 
 
 def check_interval(config: Config) -> None:
-    """Raise ValueError if checkpoints are asked for every 0 epochs, or every 'x'."""
+    """Raise ValueError if checkpoints are asked for every 0 epochs, means over 'x'."""
     hooks = config.get('default_hooks') or {}
     interval = (hooks.get('checkpoint') or {}).get('interval', 1)
     if interval == 0 or not isinstance(interval, Real):
         raise ValueError(
             'default_hooks.checkpoint.interval must be at least 1, or -1 for no '
             f'checkpoint, got {interval!r}'
+        )
+    window = (config.get('log_processor') or {}).get('window_size', 1)
+    if not isinstance(window, int) or window < 1:
+        raise ValueError(
+            'log_processor.window_size, the iterations over which the log takes a '
+            f'mean, must be an integer of at least 1, got {window!r}'
         )
