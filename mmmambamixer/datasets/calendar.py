@@ -20,6 +20,8 @@ from .extras import load_pandas
 MONDAY = np.datetime64('1970-01-05', 'ns')
 DAY = 86_400 * 10**9
 WEEK = 7 * DAY
+SEVERAL_WEEKS = 2 * WEEK, 3 * WEEK, 4 * WEEK
+"""In which five of every second, third and fourth business day lie."""
 LONGEST_MONTH = 31
 LATEST = np.iinfo(np.int64).max
 """2262-04-11, the last date of datetime64[ns]."""
@@ -264,6 +266,10 @@ def candidates(dates: NDArray) -> Iterator[Calendar]:
     for period in (DAY, WEEK):
         if step < period and 2 * period <= span:
             yield StepCalendar.of(dates, period)
+    for period in SEVERAL_WEEKS if DAY < step < WEEK else ():
+        every = StepCalendar.of(dates, period)
+        if every.count == 5 and 3 * period <= span:
+            yield every
     if step <= DAY and span < 2 * WEEK and len(np.unique(ticks(dates) // WEEK)) > 1:
         week = working_week(dates)
         if len(week.between(*dates[[0, -1]])) == len(dates):

@@ -16,7 +16,8 @@ DAYS = pd.date_range('2021-01-01', periods=600, freq='D')
 HALF = (9, 10, 11, 12)
 NAMED = (
     *('15min', 'h', '7h', 'D', '2D', 'W-SUN', '4W', 'B', 'MS', 'ME', 'QS', 'QE-JAN'),
-    *('YS', 'YE-JUN', 'SMS', 'SME', 'BMS', 'BME', 'BQE', 'WOM-3FRI', 'LWOM-THU'),
+    *('2B', '3B', '4B', 'YS', 'YE-JUN', 'SMS', 'SME', 'BMS', 'BME', 'BQE'),
+    *('WOM-3FRI', 'LWOM-THU'),
 )
 
 
