@@ -1,6 +1,7 @@
 """Bases of other frameworks, and checkpoints that bring no code."""
 
 import http.server
+import importlib
 import os
 import threading
 from functools import partial
@@ -146,3 +147,11 @@ def test_check_state_dict_lists_what_does_not_fit():
         '  unexpected        extra     -             (1,)',
         '  of another shape  1.weight  (4, 3)        (4, 5)',
     ]
+
+
+def test_the_first_name_of_the_module_imports_the_same():
+    """Configs that 0.1 dumped beside its checkpoints import `mmmambamixer.compat`."""
+    compat = importlib.import_module('mmmambamixer.compat')
+    assert all(
+        getattr(compat, name) is getattr(patches, name) for name in compat.__all__
+    )

@@ -26,17 +26,18 @@ STOPPED = 3
 
 
 class Started:
-    """Tells the parent when a run is in its first iteration."""
+    """Tells the parent when all processes of a run are in their first iteration."""
 
-    def __init__(self) -> None:
-        self.shared = mmap.mmap(-1, 1)
+    def __init__(self, ranks: int = 1) -> None:
+        self.ranks = ranks
+        self.shared = mmap.mmap(-1, ranks)
 
     def tell(self, runner) -> None:
-        self.shared[0] = 1
+        self.shared[runner.rank] = 1
 
     def wait(self) -> None:
         until = time.monotonic() + 60
-        while not self.shared[0]:
+        while sum(self.shared[:]) < self.ranks:
             if time.monotonic() > until:
                 raise SystemExit('a run did not start within a minute')
             time.sleep(0.01)

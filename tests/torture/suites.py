@@ -146,7 +146,7 @@ class Suites:
             settings = dict(ranks=1 + i % 2, by_epoch=i % 4 < 2, interval=6)
             self._reference(**settings)
             folder = self._fresh()
-            started = forks.Started()
+            started = forks.Started(settings['ranks'])
             children = forks.start(folder, act=started.tell, **settings)
             started.wait()
             time.sleep(self.random.uniform(0, self.seconds / 2))
@@ -288,7 +288,7 @@ class Suites:
         settings = dict(ranks=2)
         self._reference(**settings)
         for _ in range(self.trials):
-            folder, started = self._fresh(), forks.Started()
+            folder, started = self._fresh(), forks.Started(settings['ranks'])
             children = forks.start(
                 folder, act=started.tell, timeout=PATIENCE, **settings
             )
