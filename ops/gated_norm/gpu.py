@@ -12,26 +12,24 @@ import triton.language as tl
 from torch import Tensor
 
 from ..gpu_dtypes import work_type
-from ..layout import empty_along
+from ..layout import empty_along, is_transposed
 from ..scan_engine.gpu.leaves import wide
 
 TILE = 4096  # numbers of a program at a time, about
 MOST_ROWS = 16
-TILES = 8  # of a program in the backward, one after the other
+TILES = 4  # of a program in the backward, one after the other
 
 
 def forward(x: Tensor, z: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
     """Return `(b, l, d)` in the dtype of `z`."""
-    y = z.new_empty(z.shape)
+    y, tile = z.new_empty(z.shape), _tile_of(x)
     if y.numel():
         with torch.cuda.device_of(x):
-            _forward_kernel[(triton.cdiv(len_of(x), rows_of(x)),)](
+            _forward_kernel[(triton.cdiv(len_of(x), tile['ROWS']),)](
                 *(x, *x.stride(), z.contiguous(), weight.contiguous()),
                 *(bias.contiguous(), y, len_of(x), x.shape[1], x.shape[2]),
                 EPS=eps,
-                ROWS=rows_of(x),
-                WIDTH=triton.next_power_of_2(x.shape[2]),
-                WORK=work_type(x),
+                **tile,
             )
     return y
 
@@ -40,9 +38,9 @@ def backward(
     dy: Tensor, x: Tensor, z: Tensor, weight: Tensor, bias: Tensor, eps: float
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return the gradients of `x`, `z`, `weight` and `bias`."""
-    d, rows = x.shape[2], rows_of(x)
+    d, tile = x.shape[2], _tile_of(x)
     dx, dz = empty_along(x), z.new_empty(z.shape)
-    programs = triton.cdiv(len_of(x), rows * TILES) if d else 0
+    programs = triton.cdiv(len_of(x), tile['ROWS'] * TILES) if d else 0
     sums = x.new_empty(2, programs, d)
     if programs:
         with torch.cuda.device_of(x):
@@ -51,11 +49,8 @@ def backward(
                 *(weight.contiguous(), bias.contiguous(), dx, *dx.stride(), dz, sums),
                 *(len_of(x), x.shape[1], d),
                 EPS=eps,
-                ROWS=rows,
                 TILES=TILES,
-                WIDTH=triton.next_power_of_2(d),
-                WORK=work_type(x),
-                enable_fp_fusion=False,  # copies of a sum agree, see scan_conv
+                **tile,
             )
     dweight, dbias = sums.sum(1)
     return dx, dz, dweight.contiguous(), dbias.contiguous()
@@ -66,10 +61,23 @@ def len_of(x: Tensor) -> int:
     return x.shape[0] * x.shape[1]
 
 
-def rows_of(x: Tensor) -> int:
-    """Return how many rows a program has at a time."""
+def _tile_of(x: Tensor) -> dict:
+    """Return the rows of a program at a time, their width, and how it is compiled.
+
+    Where steps are neighbours in memory, an access takes as many as there are rows:
+    8 of fp32 fill a sector.
+    """
     width = triton.next_power_of_2(max(1, x.shape[2]))
-    return max(1, min(MOST_ROWS, TILE // width))
+    least = min(8, 2 * TILE // width) if is_transposed(x) else 1
+    rows = max(1, least, min(MOST_ROWS, TILE // width))
+    warps = max(4, min(16, rows * width // 512))  # a lane has 16 numbers, if it can
+    return dict(
+        ROWS=rows,
+        WIDTH=width,
+        WORK=work_type(x),
+        num_warps=warps,
+        enable_fp_fusion=False,  # copies of a sum agree, see scan_conv
+    )
 
 
 @triton.jit
