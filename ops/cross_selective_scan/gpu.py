@@ -57,24 +57,21 @@ def backward(
 ):
     """Return the gradients of all tensor inputs, empty for those that are None."""
     along = _along(routes, height, width, interval)
-    by_batch, own = [], []  # gradients of u, dt, B and C; of parameters, to be added
+    by_batch, own = [], []  # gradients of u, dt, B and C; of parameters, added up
     for part in parts(len(u), *A.shape[:2], u.device):
         *grads, sums = _backward_of_part(
             *(dy[part], u[part], dt[part], B[part], C[part]),
             *(dt_weight, A, D, dt_bias, states[part], along),
         )
         by_batch.append(grads)
-        own.append(sums)
+        own = [a.add_(b) for a, b in zip(own, sums, strict=True)] if own else sums
     du, ddt, dB, dC = map(_joined, zip(*by_batch, strict=True))
-    ddt_weight, dA, dD, dbias = (
-        states.new_empty(0) if terms[0] is None else sum(terms[1:], start=terms[0])
-        for terms in zip(*own, strict=True)
-    )
+    ddt_weight, dA, dD, dbias = own
     return du, ddt, ddt_weight, dA, dB, dC, dD, dbias
 
 
 def _backward_of_part(dy, u, dt, B, C, dt_weight, A, D, dt_bias, states, along):
-    """Return the gradients of u, dt, B and C, then a tuple of those of parameters."""
+    """Return the gradients of u, dt, B and C, then a list of those of parameters."""
     (b, g, l), d = B.shape[:3], A.shape[1]
     shared = u.shape[1] == 1 and g > 1
     work = work_dtype(u)
@@ -94,7 +91,8 @@ def _backward_of_part(dy, u, dt, B, C, dt_weight, A, D, dt_bias, states, along):
         grad.to(x.dtype).contiguous()
         for grad, x in ((du, u), (ddt, dt), (dB, B), (dC, C))
     )
-    return *grads, (ddt_weight, dA, dD, dbias)
+    dD, dbias = (states.new_empty(0) if t is None else t for t in (dD, dbias))
+    return *grads, [ddt_weight, dA, dD, dbias]
 
 
 def parts(b: int, g: int, d: int, device: torch.device) -> list[slice]:
