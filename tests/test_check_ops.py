@@ -49,6 +49,8 @@ PLANTED = [
     ('cross_selective_scan_backward', 4),
     ('scan_conv', 0),
     ('scan_conv_backward', 2),
+    ('gated_norm', 0),
+    ('gated_norm_backward', 1),
     ('weighted_sum', 0),
     ('weighted_sum_backward', 0),
     ('weighted_sum_backward', 1),

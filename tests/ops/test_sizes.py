@@ -13,6 +13,7 @@ from mmmambamixer.ops import (
     CROSS,
     cross_selective_scan,
     cross_selective_scan_reference,
+    gated_norm,
     scan_conv,
     scan_conv_reference,
     selective_scan,
@@ -146,6 +147,12 @@ def test_strides_beyond_32_bits_of_the_other_ops(stride):
     far = near | dict(v=far_apart(near['v'], 0, stride))
     expected = evaluate(scan_conv, near, routes=CROSS)
     _equal(evaluate(scan_conv, far, expected.dys, routes=CROSS), expected)
+
+    near = dict(x=torch.randn(2, 5, 3), z=torch.randn(2, 5, 3))
+    near |= dict(weight=torch.randn(3), bias=torch.randn(3))
+    far = {k: x if x.dim() < 3 else far_apart(x, 0, stride) for k, x in near.items()}
+    expected = evaluate(gated_norm, near)
+    _equal(evaluate(gated_norm, far, expected.dys), expected)
 
     x, weights = torch.randn(2, 3), torch.randn(2)
     y = weighted_sum([far_apart(x, 0, stride), x], weights)
