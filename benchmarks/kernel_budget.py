@@ -25,6 +25,7 @@ import triton
 from report import environment, write
 
 from mmmambamixer.ops.cross_selective_scan import gpu as cross_gpu
+from mmmambamixer.ops.gated_norm import gpu as norm_gpu
 from mmmambamixer.ops.gpu_launches import noted_launches
 from mmmambamixer.ops.scan_conv import gpu as conv_gpu
 from mmmambamixer.ops.selective_scan import gpu, gpu_scan
@@ -93,11 +94,19 @@ def weighted_sum(count: int, dtype: torch.dtype) -> None:
 
 
 def scan_conv(dtype: torch.dtype, *, by_feature: bool) -> None:
-    """Call `scan_conv` forward and backward, with Mamba's four taps."""
+    """Call `scan_conv` with its SiLU forward and backward, with Mamba's four taps."""
     features = (64,) if by_feature else ()
     v, weight = torch.zeros(1, 49, 64, dtype=dtype), torch.zeros(4, 4, *features)
-    given = v, weight, torch.zeros(4, *features), [0, 1, 2, 3], False
+    given = v, weight, torch.zeros(4, *features), [0, 1, 2, 3], True
     conv_gpu.backward(conv_gpu.forward(*given), *given)
+
+
+def gated_norm(d: int, *, turned: bool) -> None:
+    """Call `gated_norm` forward and backward; `turned`: steps of x are neighbours."""
+    x, row = torch.zeros(1, 49, d), torch.zeros(d)
+    x = x.mT.contiguous().mT if turned else x
+    given = x, torch.zeros(1, 49, d, dtype=torch.bfloat16), row, row, 1e-5
+    norm_gpu.backward(norm_gpu.forward(*given), *given)
 
 
 def chunked(call: Callable[[], None]) -> None:
@@ -144,6 +153,13 @@ CASES = {
     'scan convolution': Case(lambda: scan_conv(torch.bfloat16, by_feature=False)),
     'scan convolution by feature': Case(
         lambda: scan_conv(torch.float32, by_feature=True)
+    ),
+    'gated norm bf16, 192 features': Case(lambda: gated_norm(192, turned=False)),
+    'gated norm bf16, 192 features, steps contiguous': Case(
+        lambda: gated_norm(192, turned=True)
+    ),
+    'gated norm bf16, 1536 features, steps contiguous': Case(
+        lambda: gated_norm(1536, turned=True)
     ),
 }
 
