@@ -1,6 +1,6 @@
 """Train small networks that differ from ViM2 in one part, with paired seeds.
 
-    python benchmarks/study.py run [--eurosat data/eurosat_3k] [--seeds 10]
+    python benchmarks/study.py run [--seeds 10]
     python benchmarks/study.py times
 
 `run` appends a row for each training to results/study.csv and leaves out those that it
@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from study_data import DataSet, digits, eurosat
+from study_data import DataSet, digits, eurosat, spoken_digits
 from torch import Tensor, nn
 
 from mmmambamixer.models import ViM2
@@ -252,6 +252,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('action', choices=['run', 'times'])
     parser.add_argument('--eurosat', type=Path, default=Path('data/eurosat_3k'))
+    parser.add_argument('--spectrograms', type=Path, default=Path('data/spectrograms'))
     parser.add_argument('--seeds', type=int, default=10, help='seeds 0, 1, ...')
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -259,7 +260,11 @@ def main() -> None:
         times()
         return
     try:
-        datasets = dict(digits=digits(), eurosat=eurosat(args.eurosat))
+        datasets = dict(
+            digits=digits(),
+            eurosat=eurosat(args.eurosat),
+            spoken_digits=spoken_digits(args.spectrograms),
+        )
     except OSError as error:
         parser.error(str(error))
     run(datasets, range(args.seeds))

@@ -1,7 +1,8 @@
-"""The two data sets of the study: images of 32 pixels and how they are distorted."""
+"""The data sets of the study: images of 32 pixels and how they are distorted."""
 
 import math
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +17,8 @@ SIDE = 32
 """Pixels."""
 LEVELS = 16
 """The darkest value of scikit-learn's digits."""
+SHIFTS = (2, 4)
+"""The furthest that spectrograms are moved in pitch and in time, in pixels."""
 Distortion = Callable[[Tensor, torch.Generator], Tensor]
 
 
@@ -49,18 +52,37 @@ def eurosat(folder: Path) -> DataSet:
     Raises:
         FileNotFoundError: If there are none.
     """
-    paths = sorted(folder.glob('*/*/*.jpg'))
+    images, labels = read(folder, '*/*/*.jpg', 'docs/eurosat.md')
+    return DataSet(images, labels, mirror, unchanged)
+
+
+def spoken_digits(folder: Path) -> DataSet:
+    """Return the spectrograms of `images/DIGIT`, halved in time, to be shifted.
+
+    Raises:
+        FileNotFoundError: If there are none.
+    """
+    images, labels = read(folder, 'images/*/*.png', 'docs/spoken_digits.md')
+    silent = partial(shift, silence=images.min().item())
+    return DataSet(images, labels, silent, unchanged)
+
+
+def read(folder: Path, pattern: str, page: str) -> tuple[Tensor, Tensor]:
+    """Return normalised images and their labels, by the names of their folders."""
+    paths = sorted(folder.glob(pattern))
     if not paths:
         raise FileNotFoundError(
-            f'{folder} has no train/CLASS/*.jpg; docs/eurosat.md tells what it holds'
+            f'{folder} has no images {pattern}; {page} tells what it holds'
         )
     names = sorted({path.parent.name for path in paths})
+    size = (SIDE, SIDE)
     images = [
-        Image.open(path).resize((SIDE, SIDE), Image.Resampling.BOX) for path in paths
+        Image.open(path).convert('RGB').resize(size, Image.Resampling.BOX)
+        for path in paths
     ]
     images = torch.tensor(np.stack(images)).permute(0, 3, 1, 2) / 255
     labels = torch.tensor([names.index(path.parent.name) for path in paths])
-    return DataSet(normalised(images), labels, mirror, lambda images, generator: images)
+    return normalised(images), labels
 
 
 def normalised(images: Tensor) -> Tensor:
@@ -87,4 +109,22 @@ def mirror(images: Tensor, generator: torch.Generator) -> Tensor:
     for change in (lambda x: x.flip(3), lambda x: x.flip(2), lambda x: x.mT):
         chosen = torch.rand(len(images), generator=generator) < 0.5
         images = torch.where(chosen[:, None, None, None], change(images), images)
+    return images
+
+
+def shift(images: Tensor, generator: torch.Generator, *, silence: float) -> Tensor:
+    """Move by whole pixels, by up to 2 in pitch and 4 in time; `silence` moves in."""
+    pitch, time = SHIFTS
+    padded = F.pad(images, (time, time, pitch, pitch), value=silence)
+    places = 2 * torch.tensor(SHIFTS) + 1
+    chance = torch.rand(len(images), 2, generator=generator)
+    starts = (chance * places).long().tolist()
+    moved = [
+        image[:, y : y + SIDE, x : x + SIDE]
+        for image, (y, x) in zip(padded, starts, strict=True)
+    ]
+    return torch.stack(moved)
+
+
+def unchanged(images: Tensor, generator: torch.Generator) -> Tensor:
     return images

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 pd = pytest.importorskip('pandas')
 pytest.importorskip('sklearn')
@@ -88,20 +89,45 @@ def test_differences_are_to_the_default_of_the_same_seed(study, report):
     generator = np.random.default_rng(0)
     rows = []
     for seed in range(10):
-        level = generator.normal(60, 20)  # what the pairs share
-        for comparison, networks in study.NETWORKS.items():
-            for network in networks:
-                gain = 2.0 if network == 'token' else 0.0
-                key = comparison, 'd', network, seed
-                rows.append((*key, level + gain + generator.normal(0, 0.5)))
+        for dataset in ('digits', 'eurosat', 'spoken_digits'):
+            level = generator.normal(60, 20)  # what the pairs share
+            for comparison, networks in study.NETWORKS.items():
+                for network in networks:
+                    gain = 2.0 if network == 'token' else 0.0
+                    key = comparison, dataset, network, seed
+                    rows.append((*key, level + gain + generator.normal(0, 0.5)))
     runs = pd.DataFrame(rows, columns=study.COLUMNS[:5])
     table = report.differences(runs, 'accuracy')
-    assert len(table) == 11 and (table.low < table['mean']).all()
+    assert len(table) == 33 and (table.low < table['mean']).all()
     shown = table[table.p_holm < 0.05].index.get_level_values('network')
     assert {*shown} == {'token'}
-    token = table.loc['parameters', 'd', 'token']
-    assert token.low < 2.0 < token.high and token.high - token.low < 1.5
-    assert token.p == pytest.approx(2 / 2**10)  # all ten signs agree
+    for dataset, family in {'digits': 22, 'spoken_digits': 11}.items():
+        token = table.loc['parameters', dataset, 'token']
+        assert token.low < 2.0 < token.high and token.high - token.low < 1.5
+        assert token.p == pytest.approx(2 / 2**10)  # all ten signs agree
+        assert token.p_holm == pytest.approx(family * token.p)
+
+
+def test_spectrograms_are_halved_in_time_and_moved_within_bounds(study, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r'docs/spoken_digits\.md'):
+        study.spoken_digits(tmp_path)
+    bands, frames = np.mgrid[:32, :64]
+    for digit in range(2):
+        word = (bands == 9 + digit) & (frames // 2 == 12)  # a pixel at half the size
+        (tmp_path / 'images' / str(digit)).mkdir(parents=True)
+        path = tmp_path / 'images' / str(digit) / f'{digit}_theo_0.png'
+        Image.fromarray(255 * word.astype(np.uint8)).save(path)
+    data = study.spoken_digits(tmp_path)
+    assert data.images.shape == (2, 3, 32, 32) and data.labels.tolist() == [0, 1]
+    generator = torch.Generator().manual_seed(0)
+    assert data.for_test(data.images, generator) is data.images
+    images = data.images[[0] * 400]
+    moved = data.for_training(images, generator)
+    assert moved.unique().tolist() == images.unique().tolist()  # silence and the word
+    assert (moved > 0).sum((2, 3)).unique().tolist() == [1]
+    heights, widths = (moved[:, 0].amax(axis).argmax(1) for axis in (2, 1))
+    assert {*heights.tolist()} == {*range(7, 12)}
+    assert {*widths.tolist()} == {*range(8, 17)}
 
 
 def test_holm_multiplies_by_the_number_that_is_left(report):
