@@ -5,8 +5,8 @@
 #include <cstdint>
 #include <cstring>
 
-// Of functions and lambdas that become part of a kernel, so that they are compiled for its
-// instruction set.
+// Of functions and lambdas that become part of a kernel, so that they are compiled for
+// its instruction set.
 #define MMMAMBAMIXER_INLINED __attribute__((always_inline))
 #define MMMAMBAMIXER_INLINE inline MMMAMBAMIXER_INLINED
 

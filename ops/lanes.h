@@ -85,8 +85,8 @@ MMMAMBAMIXER_INLINE W sum(const Lanes<W>& v) {
 }
 
 // 1 / (1 + e^-x). With n = round(-x / ln 2) and r = -x - n ln 2, where a second product
-// gives the last digits of ln 2, e^-x = 2^n e^r; e^r = 1 + r q(r) on [-ln 2 / 2, ln 2 / 2],
-// minimax fit of degree 6, error 2e-9 before rounding. A NaN stays one.
+// gives the last digits of ln 2, e^-x = 2^n e^r; e^r = 1 + r q(r) on [-ln 2 / 2, ln 2 /
+// 2], minimax fit of degree 6, error 2e-9 before rounding. A NaN stays one.
 MMMAMBAMIXER_INLINE Lanes<float> sigmoid(Lanes<float> x) {
   using V = Lanes<float>;
   using I = Lanes<int32_t>;
@@ -110,36 +110,39 @@ MMMAMBAMIXER_INLINE Lanes<double> sigmoid(Lanes<double> x) {
 }
 
 // `name(call, tasks)` runs `function(call, begin, end)` on all tasks of a call, compiled
-// for the instruction set that the scans chose: MMMAMBAMIXER_CPU names the kernels of all.
-#define MMMAMBAMIXER_KERNEL(target, name, function)                   \
-  template <class Call>                                               \
-  target void name(const Call& call, int64_t begin, int64_t end) {    \
-    function(call, begin, end);                                       \
+// for the instruction set that the scans chose: MMMAMBAMIXER_CPU names the kernels of
+// all.
+#define MMMAMBAMIXER_KERNEL(target, name, function)                \
+  template <class Call>                                            \
+  target void name(const Call& call, int64_t begin, int64_t end) { \
+    function(call, begin, end);                                    \
   }
 #ifdef MMMAMBAMIXER_X86
 #define MMMAMBAMIXER_AVX2 __attribute__((target("avx2,fma,f16c")))
-#define MMMAMBAMIXER_AVX512                                                       \
-  __attribute__((target("avx512f,avx512dq,avx512bw,avx512vl,avx2,fma,f16c,"       \
-                        "prefer-vector-width=512")))
-#define MMMAMBAMIXER_KERNELS(name, function)                                      \
-  MMMAMBAMIXER_KERNEL(, name##_portable, function)                                \
-  MMMAMBAMIXER_KERNEL(MMMAMBAMIXER_AVX2, name##_avx2, function)                   \
-  MMMAMBAMIXER_KERNEL(MMMAMBAMIXER_AVX512, name##_avx512, function)               \
-  template <class Call>                                                           \
-  void name(const Call& call, int64_t tasks) {                                    \
-    const auto run = &kernels() == &kernels_avx512 ? name##_avx512<Call>          \
-                     : &kernels() == &kernels_avx2 ? name##_avx2<Call>            \
-                                                   : name##_portable<Call>;       \
-    parallel_for(0, tasks, 1, [&](int64_t begin, int64_t end) { run(call, begin, end); }); \
+#define MMMAMBAMIXER_AVX512                                      \
+  __attribute__((                                                \
+      target("avx512f,avx512dq,avx512bw,avx512vl,avx2,fma,f16c," \
+             "prefer-vector-width=512")))
+#define MMMAMBAMIXER_KERNELS(name, function)                                  \
+  MMMAMBAMIXER_KERNEL(, name##_portable, function)                            \
+  MMMAMBAMIXER_KERNEL(MMMAMBAMIXER_AVX2, name##_avx2, function)               \
+  MMMAMBAMIXER_KERNEL(MMMAMBAMIXER_AVX512, name##_avx512, function)           \
+  template <class Call>                                                       \
+  void name(const Call& call, int64_t tasks) {                                \
+    const auto run = &kernels() == &kernels_avx512 ? name##_avx512<Call>      \
+                     : &kernels() == &kernels_avx2 ? name##_avx2<Call>        \
+                                                   : name##_portable<Call>;   \
+    parallel_for(0, tasks, 1,                                                 \
+                 [&](int64_t begin, int64_t end) { run(call, begin, end); }); \
   }
 #else
-#define MMMAMBAMIXER_KERNELS(name, function)                                      \
-  MMMAMBAMIXER_KERNEL(, name##_portable, function)                                \
-  template <class Call>                                                           \
-  void name(const Call& call, int64_t tasks) {                                    \
-    parallel_for(0, tasks, 1, [&](int64_t begin, int64_t end) {                   \
-      name##_portable(call, begin, end);                                          \
-    });                                                                           \
+#define MMMAMBAMIXER_KERNELS(name, function)                    \
+  MMMAMBAMIXER_KERNEL(, name##_portable, function)              \
+  template <class Call>                                         \
+  void name(const Call& call, int64_t tasks) {                  \
+    parallel_for(0, tasks, 1, [&](int64_t begin, int64_t end) { \
+      name##_portable(call, begin, end);                        \
+    });                                                         \
   }
 #endif
 

@@ -1,6 +1,7 @@
-// CPU kernels of mmmambamixer::gated_norm and its backward. A row, the features of a step,
-// is read again for every pass over it, from the L1 cache; where steps are neighbours in
-// memory, as behind a scan over the features, kRows of them are turned in a buffer.
+// CPU kernels of mmmambamixer::gated_norm and its backward. A row, the features of a
+// step, is read again for every pass over it, from the L1 cache; where steps are
+// neighbours in memory, as behind a scan over the features, kRows of them are turned in a
+// buffer.
 //
 // Axis letters: b batch, l step, d feature.
 #include "../lanes.h"
@@ -90,7 +91,8 @@ struct Moments {
 template <class W>
 MMMAMBAMIXER_INLINE Moments<W> moments(const W* x, int64_t d, double eps) {
   Lanes<W> total{}, squares{};
-  by_lanes(d, [&](int64_t c, int64_t lanes) MMMAMBAMIXER_INLINED { total += load<W>(x + c, lanes); });
+  by_lanes(d, [&](int64_t c, int64_t lanes)
+                  MMMAMBAMIXER_INLINED { total += load<W>(x + c, lanes); });
   const W mean = sum<W>(total) / W(d);
   by_lanes(d, [&](int64_t c, int64_t lanes) MMMAMBAMIXER_INLINED {
     const Lanes<W> away = load<W>(x + c, lanes, mean) - mean;
@@ -114,7 +116,8 @@ MMMAMBAMIXER_INLINE void forward_tasks(const Norm<T, W>& a, int64_t begin, int64
       by_lanes(a.d, [&](int64_t c, int64_t lanes) MMMAMBAMIXER_INLINED {
         const Lanes<W> gate = load<W>(z + c, lanes);
         const Lanes<W> n = (load<W>(x + c, lanes) - m.mean) * m.rstd;
-        const Lanes<W> normed = n * load<W>(a.weight + c, lanes) + load<W>(a.bias + c, lanes);
+        const Lanes<W> normed =
+            n * load<W>(a.weight + c, lanes) + load<W>(a.bias + c, lanes);
         store<W>(y + c, normed * (gate * sigmoid(gate)), lanes);
       });
     }
@@ -161,8 +164,7 @@ struct Backward {
     if (a.x.turned) block.read(a.x.data, buffer.data());
     const auto x = block.rows(a.x, buffer.data());
     const auto dx = block.rows(a.dx, buffer.data());  // over x, where both are there
-    for (int64_t i = 0; i < block.count; ++i)
-      row(x[i], (block.first + i) * a.d, dx[i]);
+    for (int64_t i = 0; i < block.count; ++i) row(x[i], (block.first + i) * a.d, dx[i]);
     if (a.dx.turned) block.write(a.dx.data, buffer.data());
     for (int64_t c = 0; c < a.d; ++c) {
       partial[c] += double(dweight[c]), partial[a.d + c] += double(dbias[c]);

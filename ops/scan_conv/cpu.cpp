@@ -76,8 +76,9 @@ struct Part {
 // total = bias + filter x. Row r of x lies r * back from x, row r of the filter r * width
 // before it.
 template <class T, class W>
-MMMAMBAMIXER_INLINE Lanes<W> convolve(const T* x, int64_t back, const W* filter, int64_t width,
-                                 const W* bias, int64_t reach, int64_t lanes) {
+MMMAMBAMIXER_INLINE Lanes<W> convolve(const T* x, int64_t back, const W* filter,
+                                      int64_t width, const W* bias, int64_t reach,
+                                      int64_t lanes) {
   Lanes<W> total = load<W>(bias, lanes);
   for (int64_t r = 0; r <= reach; ++r)
     total += load<W>(filter - r * width, lanes) * load<W>(x + r * back, lanes);
@@ -165,8 +166,8 @@ struct Backward {
   // Add the sums to those of the chunk, and set them to 0.
   MMMAMBAMIXER_INLINE void flush() {
     const int64_t columns = a.columns(), count = a.each ? p.count : kLanes;
-    double* total = a.partial + p.chunk * a.sums() * columns +
-                    (a.each ? p.first : p.block * kLanes);
+    double* total =
+        a.partial + p.chunk * a.sums() * columns + (a.each ? p.first : p.block * kLanes);
     for (int64_t n = 0; n < a.sums(); ++n)
       for (int64_t c = 0; c < count; ++c) {
         total[n * columns + c] += double(sums[n * sum_length + c]);
@@ -199,13 +200,15 @@ MMMAMBAMIXER_INLINE void backward_tasks(const Conv<T, W>& a, int64_t begin, int6
 MMMAMBAMIXER_KERNELS(run_forward, forward_tasks)
 MMMAMBAMIXER_KERNELS(run_backward, backward_tasks)
 
-// A filter as Conv wants it: rows of one number for each feature, or of kLanes equal ones.
+// A filter as Conv wants it: rows of one number for each feature, or of kLanes equal
+// ones.
 template <class W>
 struct Rows {
   Rows(const Tensor& filter, bool each, Kind work) : own(dense(filter, work)) {
     if (each) return;
     const W* from = mmmambamixer::data<W>(own);
-    for (int64_t n = 0; n < own.numel(); ++n) copies.insert(copies.end(), kLanes, from[n]);
+    for (int64_t n = 0; n < own.numel(); ++n)
+      copies.insert(copies.end(), kLanes, from[n]);
   }
   const W* data() const {
     return copies.empty() ? mmmambamixer::data<W>(own) : copies.data();

@@ -292,8 +292,8 @@ void write_rows(const Scan& s, const Task& task, int64_t k, const Visit& v,
   for (int64_t t = 0; t < v.count; ++t) {
     T* out = m.rows + t * row;
     for (int64_t n = (s.states - 1) / half * half; n >= 0; n -= half) {
-      const auto both = interleave_quarters(
-          sum_lanes<T, 4>(m.sums + n / 2 * stride + t * L, stride));
+      const auto both =
+          interleave_quarters(sum_lanes<T, 4>(m.sums + n / 2 * stride + t * L, stride));
       std::memcpy(out + n, &both, half * sizeof(T));
       std::memcpy(out + s.states + n, (const T*)&both + half, half * sizeof(T));
     }

@@ -150,7 +150,6 @@ INLINE Doubles fold(Doubles a, Doubles b) {
   return fold<G>(a, b, Longs{});
 }
 
-
 // Of as many vectors as there are lanes, `stride` elements apart: vector r of `rows` ends
 // in lane r. Or the end of that, of vectors each of which holds `Folded` of those.
 template <class T, int64_t Folded = 1, int64_t G = 1>
