@@ -139,6 +139,7 @@ def stock(monkeypatch):
     """Without patches, scopes and loggers that other tests have left."""
     for kind in (DefaultScope, MMLogger, MessageHub):
         monkeypatch.setattr(kind, '_instance_dict', type(kind._instance_dict)())
+    sys.modules.pop('mmmambamixer.compat', None)
     if module := sys.modules.pop('mmmambamixer.patches', None):
         module.remove()
     yield
