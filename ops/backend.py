@@ -115,6 +115,11 @@ REFERENCES: dict[str, Callable] = {}
 """What runs each op in plain PyTorch, by name."""
 
 
+def op_names() -> tuple[str, ...]:
+    """Return the names of the ops; the backward of each ends in `_backward`."""
+    return tuple(name for name in REFERENCES if not name.endswith('_backward'))
+
+
 def register(name: str, fake: Callable, reference: Callable, gpu: str) -> None:
     """Register what runs op `name`: the reference without the binary, Triton on GPU.
 

@@ -15,15 +15,8 @@ from triton.backends.compiler import GPUTarget
 from triton.runtime.driver import driver
 from triton.runtime.jit import JITFunction
 
+from .backend import op_names
 from .testing import on_cpu
-
-OPS = (
-    'selective_scan',
-    'cross_selective_scan',
-    'scan_conv',
-    'gated_norm',
-    'weighted_sum',
-)
 
 
 class Launch(NamedTuple):
@@ -103,7 +96,7 @@ def noted_launches() -> Iterator[list[Launch]]:
 def gpu_functions_on_cpu() -> AbstractContextManager:
     """Send CPU tensors to the GPU functions of the ops."""
     functions = {}
-    for op in OPS:
+    for op in op_names():
         gpu = importlib.import_module(f'.{op}.gpu', __package__)
         functions |= {op: gpu.forward, f'{op}_backward': gpu.backward}
     return on_cpu(functions)

@@ -21,7 +21,7 @@ MONDAY = np.datetime64('1970-01-05', 'ns')
 DAY = 86_400 * 10**9
 WEEK = 7 * DAY
 SEVERAL_WEEKS = 2 * WEEK, 3 * WEEK, 4 * WEEK
-"""In which five of every second, third and fourth business day lie."""
+"""Periods of every second, third and fourth business day, five of them in each."""
 LONGEST_MONTH = 31
 LATEST = np.iinfo(np.int64).max
 """2262-04-11, the last date of datetime64[ns]."""

@@ -90,6 +90,7 @@ def check_config(config: Config, part: str) -> None:
         check_paramwise(config.optim_wrapper)
         check_clipping(config.optim_wrapper.get('clip_grad'))
         check_interval(config)
+        check_window(config)
         given = [key for key in PARTS['val'] if config.get(key) is not None]
         if given:
             check_sections(config, PARTS['val'], f'validating, for it has {given[0]},')
@@ -287,7 +288,7 @@ def check_clipping(given) -> None:
 
 
 def check_interval(config: Config) -> None:
-    """Raise ValueError if checkpoints are asked for every 0 epochs, means over 'x'."""
+    """Raise ValueError if checkpoints are asked for every 0 epochs, or every 'x'."""
     hooks = config.get('default_hooks') or {}
     interval = (hooks.get('checkpoint') or {}).get('interval', 1)
     if interval == 0 or not isinstance(interval, Real):
@@ -295,6 +296,10 @@ def check_interval(config: Config) -> None:
             'default_hooks.checkpoint.interval must be at least 1, or -1 for no '
             f'checkpoint, got {interval!r}'
         )
+
+
+def check_window(config: Config) -> None:
+    """Raise ValueError if the log is asked for means over 0 iterations, or over 'x'."""
     window = (config.get('log_processor') or {}).get('window_size', 1)
     if not isinstance(window, int) or window < 1:
         raise ValueError(

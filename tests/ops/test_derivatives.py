@@ -9,17 +9,11 @@ from torch.autograd import forward_ad
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from mmmambamixer import ops
+from mmmambamixer.ops.backend import op_names
 from mmmambamixer.ops.testing import cross_inputs, scan_inputs
 
 F64 = torch.float64
-OPS = (
-    'selective_scan',
-    'cross_selective_scan',
-    'scan_conv',
-    'gated_norm',
-    'weighted_sum',
-)
-all_ops = pytest.mark.parametrize('op', OPS)
+all_ops = pytest.mark.parametrize('op', op_names())
 
 
 def functions(op, i=0):

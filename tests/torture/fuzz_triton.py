@@ -5,15 +5,11 @@ import importlib
 import torch
 from fuzz_cases import Case
 
+from mmmambamixer.ops.backend import op_names
+
 KERNELS = 'triton'
 LIBRARY = torch.library.Library('mmmambamixer', 'IMPL')
-OPS = (
-    'selective_scan',
-    'cross_selective_scan',
-    'gated_norm',
-    'weighted_sum',
-    'scan_conv',
-)
+OPS = op_names()
 """The ops that have Triton kernels."""
 MOST = 100
 """Programs times steps times states, about."""

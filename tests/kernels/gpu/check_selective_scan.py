@@ -202,15 +202,9 @@ def test_the_interval_only_moves_the_kept_states(device, compare):
     assert none[2].shape == (1, 1, 0, 2, 2)
 
 
-def test_repeats_bit_for_bit_in_any_order(compare, reverse_programs):
+def test_repeats_bit_for_bit_in_any_order(compare, assert_repeats):
     inputs = make_inputs(1, 33, 3, 2)
-    runs = []
-    for i in range(2):
-        torch.manual_seed(1)
-        if i:
-            reverse_programs()
-        runs.append(compare(inputs))
-    assert all(torch.equal(a, b) for a, b in zip(*runs, strict=True))
+    assert_repeats(lambda: compare(inputs))
 
 
 def test_step_sizes_are_right_for_every_argument(device):

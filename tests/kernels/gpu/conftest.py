@@ -58,3 +58,19 @@ def reverse_programs(device, monkeypatch):
             )
 
     return reverse
+
+
+@pytest.fixture
+def assert_repeats(reverse_programs):
+    """A check that a call gives equal bits again, its programs run last to first."""
+
+    def check(call):
+        runs = []
+        for i in range(2):
+            torch.manual_seed(1)
+            if i:
+                reverse_programs()
+            runs.append(call())
+        assert all(torch.equal(a, b) for a, b in zip(*runs, strict=True))
+
+    return check
