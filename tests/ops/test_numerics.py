@@ -96,6 +96,9 @@ def adversarial(kind):
         inputs['B'] = inputs['B'].sign()
     elif kind == 'huge decay':
         inputs['A'] = torch.full_like(inputs['A'], -1e30)
+    elif kind == 'huge steps':
+        inputs['delta'][:, :, ::9] = 1e30
+        inputs['u'][:, :, ::9] = 1e-30
     elif kind == 'no decay':
         inputs['A'] = torch.zeros_like(inputs['A'])
     elif kind == 'large values':
@@ -103,7 +106,10 @@ def adversarial(kind):
     return inputs
 
 
-KINDS = ['wide ranges', 'constants', 'zeros', 'huge decay', 'no decay', 'large values']
+KINDS = [
+    *('wide ranges', 'constants', 'zeros', 'huge decay', 'huge steps', 'no decay'),
+    'large values',
+]
 
 
 @pytest.mark.parametrize('kind', KINDS)

@@ -10,9 +10,11 @@ constexpr int kBackwardVectors = 2, kBackwardStates = 2;
 template <class T>
 constexpr int64_t kGroup = kBackwardVectors * kLanes<T>;
 
-// What `Inputs` holds for a group, in this order. The kernel has more arrays than there
-// are registers for their addresses, so they lie at constant distances.
-enum GroupTile { kU, kDelta, kSlope, kDy, kDu, kDdelta, kDexponent, kGroupTiles };
+// What `Inputs` holds for a group, in this order, and what the backward adds. The kernel
+// has more arrays than there are registers for their addresses, so they lie at constant
+// distances.
+enum GroupTile { kU, kDelta, kSlope, kInput, kStep, kDy, kDu, kDexponent, kGroupTiles };
+constexpr GroupTile kDdelta = kInput;  // which is not needed any more by then
 template <class T>
 constexpr int64_t kTile = Inputs<T, kGroup<T>>::kTile;
 template <class T>
@@ -57,12 +59,12 @@ struct BackwardTile {
     for (int64_t t = 0; t < steps; ++t) {
       prefetch(lines, t);
       for (int m = 0; m < M; ++m) {
-        step[m] = load<T>(x + kDelta * kTile<T> + m * L);
-        input[m] = step[m] * load<T>(x + kU * kTile<T> + m * L);
+        step[m] = load<T>(x + kStep * kTile<T> + m * L);
+        input[m] = load<T>(x + kInput * kTile<T> + m * L);
       }
       for (int n = 0; n < N; ++n)
         for (int m = 0; m < M; ++m) {
-          const V decayed = decay(step[m] * load<T>(An + n * kMaxBlock + m * L));
+          const V decayed = decay(step[m], load<T>(An + n * kMaxBlock + m * L));
           state[n][m] = decayed * state[n][m] + input[m] * Bt[n];
           store<T>(ht + kDecays<T> + (n * M + m) * L, decayed);
           store<T>(ht + ((N + n) * M + m) * L, state[n][m]);
@@ -85,8 +87,8 @@ struct BackwardTile {
       prefetch(lines, t);
       x -= kGroup<T>, ht -= N * M * L, Bt -= states, Ct -= states, sum -= L;
       for (int m = 0; m < M; ++m) {
-        step[m] = load<T>(x + kDelta * kTile<T> + m * L);
-        input[m] = step[m] * load<T>(x + kU * kTile<T> + m * L);
+        step[m] = load<T>(x + kStep * kTile<T> + m * L);
+        input[m] = load<T>(x + kInput * kTile<T> + m * L);
         dyt[m] = load<T>(x + kDy * kTile<T> + m * L);
         with_B[m] = load<T>(x + kDu * kTile<T> + m * L);
         with_A[m] = load<T>(x + kDexponent * kTile<T> + m * L);
@@ -119,35 +121,49 @@ struct BackwardTile {
   }
 };
 
-// The gradients of `delta = weight dt` from that of delta, for R ranks of one group.
-template <class T>
+// The gradients of `delta = weight dt` from that of delta, for M vectors of one group and
+// four ranks; those past the last have weights of 0, and nobody reads theirs.
+template <class T, int M>
 struct RankTile {
   const T *ddelta, *weight, *dt;  // (t, group), (r, ld), (t, r)
-  T *dweight, *ddt;               // (r, ld), of this tile; (r, kOddSteps, lanes), as dB
-  int64_t steps, rank, channels;
+  T *dweight, *ddt;               // (r, ld), of this tile; (r / 4, kOddSteps, lanes), in
+                                  // quarters the ddt of four ranks
+  int64_t steps, rank;
   bool add;
 
-  template <int R>
+  static constexpr int64_t L = kLanes<T>;
+  using V = typename Simd<T>::V;
+
   void operator()(int64_t first) const {
-    using V = typename Simd<T>::V;
-    constexpr int64_t L = kLanes<T>;
-    for (int64_t c = 0; c < channels; c += L) {
-      V sum[R] = {};
-      for (int64_t t = 0; t < steps; ++t) {
-        const V gradient = load<T>(ddelta + t * kGroup<T> + c);
-        for (int r = 0; r < R; ++r) sum[r] += gradient * dt[t * rank + first + r];
-      }
-      for (int r = 0; r < R; ++r) store<T>(dweight + (first + r) * kMaxBlock + c, sum[r]);
-    }
+    sum_dweight(first);
+    sum_ddt(first);
+  }
+
+  void sum_dweight(int64_t first) const {
+    V sum[4][M] = {};
     for (int64_t t = 0; t < steps; ++t)
-      for (int r = 0; r < R; ++r) {
-        T* sums = ddt + ((first + r) * kOddSteps + t) * L;
-        V sum = add ? load<T>(sums) : V{};
-        for (int64_t c = 0; c < channels; c += L)
-          sum += load<T>(ddelta + t * kGroup<T> + c) *
-                 load<T>(weight + (first + r) * kMaxBlock + c);
-        store<T>(sums, sum);
-      }
+      for (int r = 0; r < 4; ++r)
+        for (int m = 0; m < M; ++m)
+          sum[r][m] += load<T>(ddelta + t * kGroup<T> + m * L) * dt[t * rank + first + r];
+    for (int r = 0; r < 4; ++r)
+      for (int m = 0; m < M; ++m)
+        store<T>(dweight + (first + r) * kMaxBlock + m * L, sum[r][m]);
+  }
+
+  void sum_ddt(int64_t first) const {
+    V weights[4][M];
+    for (int r = 0; r < 4; ++r)
+      for (int m = 0; m < M; ++m)
+        weights[r][m] = load<T>(weight + (first + r) * kMaxBlock + m * L);
+    for (int64_t t = 0; t < steps; ++t) {
+      V sum[4] = {};
+      for (int r = 0; r < 4; ++r)
+        for (int m = 0; m < M; ++m)
+          sum[r] += load<T>(ddelta + t * kGroup<T> + m * L) * weights[r][m];
+      const V all = quarters<T>(sum[0], sum[1], sum[2], sum[3]);
+      T* at = ddt + (first / 4 * kOddSteps + t) * L;
+      store<T>(at, add ? load<T>(at) + all : all);
+    }
   }
 };
 
@@ -155,7 +171,7 @@ struct RankTile {
 template <class T>
 struct Sums {
   explicit Sums(int64_t rows)
-      : rows(rows), tile(rows * kMaxBlock), total(rows * kMaxBlock) {}
+      : rows(rows), tile(in_fours(rows) * kMaxBlock), total(rows * kMaxBlock) {}
 
   void clear_total() { std::memset(total, 0, rows * kMaxBlock * sizeof(double)); }
   void add_tile(int64_t width) {
@@ -181,7 +197,7 @@ struct BackwardMemory {
   explicit BackwardMemory(const Scan& s)
       : sets(s), in(s, kGroupTiles), start(s.states * kGroup<T>), g(s.states * kMaxBlock),
         h(2 * kDecays<T>), sums(pairs(s) * kOddSteps * kLanes<T>),
-        ddt(padded<T>(s.rank) * kOddSteps * kLanes<T>),
+        ddt(padded<T>(s.rank) / 4 * kOddSteps * kLanes<T>),
         rows(kTileSteps * s.row() + kLanes<T>), dA(s.states), dD(1), dbias(1),
         dweight(s.rank) {}
 
@@ -193,7 +209,7 @@ struct BackwardMemory {
   Inputs<T, kGroup<T>> in;
   Buffer<T> start, g;   // (n, group), (n, ld)
   Buffer<T> h, sums;    // see BackwardTile
-  Buffer<T> ddt, rows;  // (r, kOddSteps, lanes); (t, row), see Scan::drows
+  Buffer<T> ddt, rows;  // see RankTile; (t, row), see Scan::drows
   Sums<T> dA, dD, dbias, dweight;
 };
 
@@ -247,16 +263,16 @@ void backward_group(const Scan& s, const Task& part, int64_t c, int64_t k, int64
         m.in.memory, m.in.B, m.in.C,  p.A, m.start, m.g + c, m.dA.tile + c,
         m.sums,      m.h,    v.count, N,   c > 0,   ahead};
     for_each_block<kBackwardStates>(N, tile);
+    finish_group<T>(part, c, v.count, p, m);
+    const RankTile<T, decltype(vectors)::value> ranks{
+        m.tile(kDdelta), p.weight, m.in.dt, m.dweight.tile + c,
+        m.ddt,           v.count,  s.rank,  c > 0};
+    for (int64_t r = 0; r < s.rank; r += 4) ranks(r);
   };
   if (part.padded == kGroup<T>)
     run(std::integral_constant<int, kBackwardVectors>());
   else
     run(std::integral_constant<int, 1>());
-  finish_group<T>(part, c, v.count, p, m);
-  const RankTile<T> ranks{
-      m.tile(kDdelta), p.weight,    m.in.dt, m.dweight.tile + c, m.ddt, v.count,
-      s.rank,          part.padded, c > 0};
-  for_each_block<4>(s.rank, ranks);
   write_tile<T>(s.du, part.b, k, v, part.first, part.count, m.tile(kDu), kGroup<T>,
                 s.share_du && k > 0);
   if (s.rank == 0)
@@ -293,13 +309,14 @@ void write_rows(const Scan& s, const Task& task, int64_t k, const Visit& v,
     T* out = m.rows + t * row;
     for (int64_t n = (s.states - 1) / half * half; n >= 0; n -= half) {
       const auto both =
-          interleave_quarters(sum_lanes<T, 4>(m.sums + n / 2 * stride + t * L, stride));
+          take_turns<2>(sum_lanes<T>(m.sums + n / 2 * stride + t * L, stride));
       std::memcpy(out + n, &both, half * sizeof(T));
       std::memcpy(out + s.states + n, (const T*)&both + half, half * sizeof(T));
     }
     out += 2 * s.states;
     for (int64_t r = 0; r < s.rank; r += L)
-      *(Loose*)(out + r) = sum_lanes<T>(m.ddt + r * stride + t * L, stride);
+      *(Loose*)(out + r) =
+          take_turns<4>(sum_lanes<T>(m.ddt + r / 4 * stride + t * L, stride));
   }
   const View drows{s.drows,
                    sizeof(T) == 8 ? Kind::f64 : Kind::f32,

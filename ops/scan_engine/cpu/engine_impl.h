@@ -58,6 +58,8 @@ Task task_at(const Scan& s, int64_t index) {
   return t;
 }
 
+inline int64_t in_fours(int64_t count) { return (count + 3) / 4 * 4; }
+
 // Of a task at most `most` channels, from its channel `c` on.
 template <class T>
 Task part_of(const Task& task, int64_t c, int64_t most) {
@@ -79,7 +81,7 @@ struct Parameters {
       const bool real = c < task.count;
       for (int64_t n = 0; n < s.states; ++n)
         A[n * kMaxBlock + c] =
-            real ? ((const T*)s.A)[(base + c) * s.states + n] * kExponentScale<T> : T(0);
+            real ? scaled(((const T*)s.A)[(base + c) * s.states + n]) : T(0);
       D[c] = real && s.D ? ((const T*)s.D)[base + c] : T(0);
       bias[c] = real && s.bias ? ((const T*)s.bias)[base + c] : T(0);
       for (int64_t r = 0; r < s.rank; ++r)
@@ -94,7 +96,7 @@ struct Parameters {
 template <class T>
 struct ParameterSets {
   explicit ParameterSets(const Scan& s)
-      : size_((s.states + s.rank + 2) * kMaxBlock), data_(s.scans * size_) {}
+      : size_((s.states + in_fours(s.rank) + 2) * kMaxBlock), data_(s.scans * size_) {}
 
   Parameters<T> of(const Scan& s, int64_t k) const {
     T* A = data_ + k * size_;
@@ -113,15 +115,17 @@ struct ParameterSets {
 };
 
 // One tile of the inputs: what all channels share, B and C (t, n) and dt (t, r); and, for
-// up to Width channels, u, the step sizes and, backward, their derivative by what went
-// into the softplus, all (t, Width). These and what else has this form lie kTile apart.
+// up to Width channels, all (t, Width), u, the step sizes and, backward, the derivative
+// of these by what went into the softplus, their product with u and their limited values.
+// These and what else has this form lie kTile apart. (RankTile reads dt past its end.)
 template <class T, int64_t Width>
 struct Inputs {
   static constexpr int64_t kTile = kOddSteps * Width;
 
   explicit Inputs(const Scan& s, int64_t tiles = 3)
       : memory(tiles * kTile), u(memory), delta(u + kTile), slope(delta + kTile),
-        B(kTileSteps * s.states), C(kTileSteps * s.states), dt(kTileSteps * s.rank) {}
+        product(slope + kTile), limits(product + kTile), B(kTileSteps * s.states),
+        C(kTileSteps * s.states), dt(kTileSteps * s.rank + 3) {}
 
   void read_shared(const Scan& s, const Task& task, int64_t k, const Visit& v) {
     read_tile<T>(s.B, task.b, k, v, 0, s.states, s.states, B, s.states);
@@ -145,8 +149,13 @@ struct Inputs {
       for (int64_t t = 0; t < v.count; ++t) {
         V step = bias + load<T>(delta + t * Width + c), slope_here = V{} + T(1);
         if (s.softplus) step = softplus(step, Backward ? &slope_here : nullptr);
-        store<T>(delta + t * Width + c, step);
-        if (Backward) store<T>(slope + t * Width + c, slope_here);
+        const int64_t at = t * Width + c;
+        store<T>(delta + at, step);
+        if (Backward) {
+          store<T>(slope + at, slope_here);
+          store<T>(product + at, step * load<T>(u + at));
+          store<T>(limits + at, limited(step));
+        }
       }
     }
   }
@@ -164,16 +173,9 @@ struct Inputs {
   }
 
   Buffer<T> memory;
-  T *const u, *const delta, *const slope;
+  T *const u, *const delta, *const slope, *const product, *const limits;
   Buffer<T> B, C, dt;
 };
-
-// Cut 0..count into blocks of at most Most and call `run.template operator()<N>(first)`.
-template <int Most, class Run>
-INLINE void for_each_block(int64_t count, const Run& run, int64_t first = 0) {
-  for (; first + Most <= count; first += Most) run.template operator()<Most>(first);
-  if constexpr (Most > 1) for_each_block<Most / 2>(count, run, first);
-}
 
 // Where the state before a tile is kept, (n, d).
 template <class T>

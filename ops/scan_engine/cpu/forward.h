@@ -23,7 +23,7 @@ struct ForwardTile {
       V even = load<T>(y + t * kMaxBlock), odd{};
 #pragma GCC unroll 16
       for (int n = 0; n < N; ++n) {
-        const V a = decay(step * load<T>(A + (first + n) * kMaxBlock));
+        const V a = decay(limited(step), load<T>(A + (first + n) * kMaxBlock));
         state[n] = a * state[n] + input * Bt[n];
         (n & 1 ? odd : even) += state[n] * Ct[n];
       }

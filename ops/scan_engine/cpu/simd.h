@@ -34,30 +34,43 @@ INLINE void store(T* p, typename Simd<T>::V v) {
   *reinterpret_cast<typename Simd<T>::V*>(p) = v;
 }
 
-// ---- 2^v. exp(delta A) is taken as 2^(delta A log2 e), with log2 e in A beforehand.
+// ---- decay(step, A): exp(delta A), of a step from `limited` and an A from `scaled`. In
+// float it is a power of 2, so A holds log2 e. Steps beyond 6.9e10 and A beyond 7.4e8 act
+// as these, for nothing on the way to the power may overflow; a NaN stays.
 
 template <class T>
 constexpr T kExponentScale = T(1);
 template <>
-constexpr float kExponentScale<float> = 1.44269504088896340736f;
+constexpr float kExponentScale<float> = 1.44269504088896340736f;  // log2 e
+
+INLINE double scaled(double A) { return A; }
+INLINE float scaled(float A) {
+  A *= kExponentScale<float>;
+  return A > 0x1p30f ? 0x1p30f : A < -0x1p30f ? -0x1p30f : A;
+}
 
 #if LANE_BYTES == 64
-// 2^v = 2^floor(k/16) 2^(k mod 16 / 16) 2^r with k = round(16 v), and 2^r = 1 + r q(r) on
-// [-1/32, 1/32]: minimax fit of degree 3, error 2e-9 before rounding. The exact 1 keeps
-// 1 - 2^v, the forgetting of slow states, right to the last bits.
-INLINE Floats decay(Floats v) {  // reduce(inf) is 0, so 2^-inf = 0 and 2^inf = inf
+INLINE Floats limited(Floats step) {
+  const __m512 most = _mm512_set1_ps(0x1p36f);
+  return (Floats)_mm512_min_ps(most, _mm512_max_ps(-most, (__m512)step));
+}
+
+// 2^floor(k) 2^(k - floor(k)) 2^r, where k is step A in whole sixteenths and r the rest,
+// exact, for the product is not rounded. 2^r = 1 + r q(r) on [-1/32, 1/32]: minimax fit
+// of degree 3, error 2e-9 before rounding. The exact 1 keeps 1 - 2^v, the forgetting of
+// slow states, right to the last bits.
+INLINE Floats decay(Floats step, Floats A) {
   const Floats powers = {1.0f,        1.04427373f, 1.09050775f, 1.13878858f,
                          1.18920708f, 1.24185777f, 1.29683959f, 1.35425556f,
                          1.41421354f, 1.47682619f, 1.54221082f, 1.61049032f,
                          1.68179286f, 1.75625217f, 1.83400810f, 1.91520655f};
-  const Floats r =
-      (Floats)_mm512_reduce_ps((__m512)v, 4 << 4 | _MM_FROUND_TO_NEAREST_INT);
-  const Floats sixteenths = v - r;
-  const Ints k = (Ints)(sixteenths + 786432.0f);  // 1.5 * 2^19: k in the last bits
-  const Floats power = __builtin_shuffle(powers, k);
+  const Floats shift = Floats{} + 786432.0f;  // 1.5 * 2^19: 16 k in the last bits
+  const Floats shifted = (Floats)_mm512_fmadd_ps((__m512)step, (__m512)A, (__m512)shift);
+  const Floats k = shifted - shift;
+  const Floats r = (Floats)_mm512_fmsub_ps((__m512)step, (__m512)A, (__m512)k);
+  const Floats power = __builtin_shuffle(powers, (Ints)shifted);
   const Floats slope = (r * 5.5505946e-2f + 2.4023429e-1f) * r + 6.9314718e-1f;
-  return (Floats)_mm512_scalef_ps((__m512)(r * power * slope + power),
-                                  (__m512)sixteenths);
+  return (Floats)_mm512_scalef_ps((__m512)(r * power * slope + power), (__m512)k);
 }
 
 INLINE Floats reciprocal(Floats v) {  // of 1 <= v <= 3; a division takes longer
@@ -67,7 +80,9 @@ INLINE Floats reciprocal(Floats v) {  // of 1 <= v <= 3; a division takes longer
 #else
 INLINE Floats reciprocal(Floats v) { return 1.0f / v; }
 
-INLINE Floats clamp(Floats v, Floats low, Floats high) {  // a NaN stays
+INLINE Floats limited(Floats step) { return step; }
+
+INLINE Floats clamp(Floats v, Floats low, Floats high) {
 #if LANE_BYTES == 32
   return (Floats)_mm256_min_ps((__m256)high, _mm256_max_ps((__m256)low, (__m256)v));
 #else
@@ -78,8 +93,8 @@ INLINE Floats clamp(Floats v, Floats low, Floats high) {  // a NaN stays
 
 // 2^r = 1 + r q(r) on [-1/2, 1/2], as above with a fit of degree 6: error 2e-9. In powers
 // of r^2, so that fewer operations wait for each other.
-INLINE Floats decay(Floats v) {  // 2^v, 0 below 2^-126, inf above 2^127
-  v = clamp(v, Floats{} - 127.0f, Floats{} + 128.0f);
+INLINE Floats decay(Floats step, Floats A) {  // 0 below 2^-126, inf above 2^127
+  const Floats v = clamp(step * A, Floats{} - 127.0f, Floats{} + 128.0f);
   const Floats shifted = v + 12582912.0f;        // 1.5 * 2^23: rounds to an integer
   const Floats r = v - (shifted - 12582912.0f);  // NaN if v is, and so is the product
   const Floats r2 = r * r;
@@ -91,7 +106,9 @@ INLINE Floats decay(Floats v) {  // 2^v, 0 below 2^-126, inf above 2^127
 }
 #endif
 
-INLINE Doubles decay(Doubles v) {  // e^v
+INLINE Doubles limited(Doubles step) { return step; }
+INLINE Doubles decay(Doubles step, Doubles A) {
+  Doubles v = step * A;
   for (int64_t i = 0; i < kLanes<double>; ++i) v[i] = std::exp(v[i]);
   return v;
 }
@@ -103,7 +120,7 @@ INLINE Doubles decay(Doubles v) {  // e^v
 INLINE Floats softplus(Floats x, Floats* sigmoid) {
   const Floats zero{}, one = zero + 1.0f;
   const Floats negative = x < zero ? x : -x;
-  const Floats e = decay(negative * kExponentScale<float>);  // in [0, 1]
+  const Floats e = decay(limited(negative), zero + kExponentScale<float>);  // <= 1
   // log1p(e) = 2 atanh(s), s = e / (2 + e) <= 1/3; the series' tail is below 2^-25
   const Floats s = e * reciprocal(e + 2.0f), s2 = s * s;
   Floats p = s2 * (1.0f / 15) + 1.0f / 13;
@@ -150,18 +167,7 @@ INLINE Doubles fold(Doubles a, Doubles b) {
   return fold<G>(a, b, Longs{});
 }
 
-// Of as many vectors as there are lanes, `stride` elements apart: vector r of `rows` ends
-// in lane r. Or the end of that, of vectors each of which holds `Folded` of those.
-template <class T, int64_t Folded = 1, int64_t G = 1>
-INLINE typename Simd<T>::V sum_lanes(const T* rows, int64_t stride) {
-  if constexpr (G * Folded == kLanes<T>)
-    return load<T>(rows);
-  else
-    return fold<G>(sum_lanes<T, Folded, 2 * G>(rows, stride),
-                   sum_lanes<T, Folded, 2 * G>(rows + G * stride, stride));
-}
-
-// The beginning of it for four vectors: a quarter of the lanes for each, in this order.
+// Of four vectors: a quarter of the lanes for each, in this order.
 template <class T>
 INLINE typename Simd<T>::V quarters(typename Simd<T>::V a, typename Simd<T>::V b,
                                     typename Simd<T>::V c, typename Simd<T>::V d) {
@@ -169,14 +175,33 @@ INLINE typename Simd<T>::V quarters(typename Simd<T>::V a, typename Simd<T>::V b
   return fold<L / 4>(fold<L / 2>(a, c), fold<L / 2>(b, d));
 }
 
-// In each half the lanes of its first quarter and of its second take turns.
-template <class V, class Mask>
-INLINE V interleave_quarters(V v, Mask) {
-  constexpr int64_t L = sizeof(V) / sizeof(V{}[0]);
+// The end of it, for as many such results as a quarter has lanes, `stride` elements
+// apart: lane j of a quarter is the sum over this quarter of result j.
+template <class T, int64_t G = 1>
+INLINE typename Simd<T>::V sum_lanes(const T* quarters, int64_t stride) {
+  if constexpr (4 * G == kLanes<T>)
+    return load<T>(quarters);
+  else
+    return fold<G>(sum_lanes<T, 2 * G>(quarters, stride),
+                   sum_lanes<T, 2 * G>(quarters + G * stride, stride));
+}
+
+// The lanes of K quarters at a time take turns.
+template <int64_t K, class V, class Mask>
+INLINE V take_turns(V v, Mask) {
+  constexpr int64_t quarter = sizeof(V) / sizeof(V{}[0]) / 4;
   Mask from{};
-  for (int64_t j = 0; j < L; ++j)
-    from[j] = j / (L / 2) * (L / 2) + j % 2 * (L / 4) + j % (L / 2) / 2;
+  for (int64_t j = 0; j < 4 * quarter; ++j) {
+    const int64_t i = j % (K * quarter);
+    from[j] = j - i + i % K * quarter + i / K;
+  }
   return __builtin_shuffle(v, from);
 }
-INLINE Floats interleave_quarters(Floats v) { return interleave_quarters(v, Ints{}); }
-INLINE Doubles interleave_quarters(Doubles v) { return interleave_quarters(v, Longs{}); }
+template <int64_t K>
+INLINE Floats take_turns(Floats v) {
+  return take_turns<K>(v, Ints{});
+}
+template <int64_t K>
+INLINE Doubles take_turns(Doubles v) {
+  return take_turns<K>(v, Longs{});
+}

@@ -45,13 +45,29 @@ INLINE void transpose4(const float* src, int64_t stride, float* tile, int64_t ld
   *(F4*)(tile + 3 * ld) = __builtin_shuffle(ab_high, cd_high, I4{2, 3, 6, 7});
 }
 
-// Rows are short: they go by whole vectors, so that the compiler knows how many.
+// Cut 0..count into blocks of at most Most and call `run.template operator()<N>(first)`.
+template <int Most, class Run>
+INLINE void for_each_block(int64_t count, const Run& run, int64_t first = 0) {
+  for (; first + Most <= count; first += Most) run.template operator()<Most>(first);
+  if constexpr (Most > 1)
+    if (first < count) for_each_block<Most / 2>(count, run, first);
+}
+
+// Rows are short: they go in pieces of sizes that the compiler knows.
 template <class T, class S>
-INLINE void read_row(const S* __restrict src, int64_t count, T* __restrict row) {
-  int64_t c = 0;
-  for (; c + kLanes<T> <= count; c += kLanes<T>)
-    for (int64_t i = 0; i < kLanes<T>; ++i) row[c + i] = T(src[c + i]);
-  for (; c < count; ++c) row[c] = T(src[c]);
+struct ReadRow {
+  const S* __restrict src;
+  T* __restrict row;
+
+  template <int N>
+  void operator()(int64_t c) const {
+    for (int64_t i = 0; i < N; ++i) row[c + i] = T(src[c + i]);
+  }
+};
+
+template <class T, class S>
+INLINE void read_row(const S* src, int64_t count, T* row) {
+  for_each_block<kLanes<T>>(count, ReadRow<T, S>{src, row});
 }
 
 template <class S, class T>
@@ -60,12 +76,20 @@ INLINE void write_one(S& to, T x, bool add) {
 }
 
 template <class T, class S>
-INLINE void write_row(S* __restrict dst, int64_t count, const T* __restrict row,
-                      bool add) {
-  int64_t c = 0;
-  for (; c + kLanes<T> <= count; c += kLanes<T>)
-    for (int64_t i = 0; i < kLanes<T>; ++i) write_one(dst[c + i], row[c + i], add);
-  for (; c < count; ++c) write_one(dst[c], row[c], add);
+struct WriteRow {
+  S* __restrict dst;
+  const T* __restrict row;
+  bool add;
+
+  template <int N>
+  void operator()(int64_t c) const {
+    for (int64_t i = 0; i < N; ++i) write_one(dst[c + i], row[c + i], add);
+  }
+};
+
+template <class T, class S>
+INLINE void write_row(S* dst, int64_t count, const T* row, bool add) {
+  for_each_block<kLanes<T>>(count, WriteRow<T, S>{dst, row, add});
 }
 
 template <class T, class S>
