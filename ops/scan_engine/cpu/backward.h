@@ -293,6 +293,8 @@ Ahead ahead_of(const Scan& s, const Task& part, const Visit& v, const Task& next
   if (s.rank == 0) ahead.add(s.delta, part.b, k, *next_v, next.first, next.count);
   ahead.add(kept_state<T>(s, next, k, next_index), next.count * sizeof(T),
             s.channels * sizeof(T), kRows);
+  if (next.first <= part.first)  // of the next tile
+    ahead.add_shared(s, part.b, k, *next_v);
   return ahead;
 }
 

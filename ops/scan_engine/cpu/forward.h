@@ -7,16 +7,17 @@ struct ForwardTile {
   const T *A, *u, *delta, *B, *C;  // A, u, delta, y, h start at the first of the channels
   T *y, *h;
   int64_t steps, states;
-  const Ahead& ahead;  // at most three lines
+  const Ahead& ahead;  // at most five lines
 
   template <int N>
   void operator()(int64_t first) const {
     using V = typename Simd<T>::V;
     V state[N];
     for (int n = 0; n < N; ++n) state[n] = load<T>(h + (first + n) * kMaxBlock);
-    const Lines line = ahead.lines[0], second = ahead.lines[1], third = ahead.lines[2];
+    Lines lines[5];
+    for (int i = 0; i < 5; ++i) lines[i] = ahead.lines[i];
     for (int64_t t = 0; t < steps; ++t) {
-      prefetch(line, t), prefetch(second, t), prefetch(third, t);
+      for (int i = 0; i < 5; ++i) prefetch(lines[i], t);
       const V step = load<T>(delta + t * kMaxBlock);
       const V input = step * load<T>(u + t * kMaxBlock);
       const T *Bt = B + t * states + first, *Ct = C + t * states + first;
@@ -50,14 +51,16 @@ struct ForwardMemory {
   Buffer<T> h, y;  // (n, ld), (t, ld)
 };
 
-// What one vector of channels will write of this tile and read of the next.
+// What one vector of channels will write of this tile and read of the next; the first
+// vector of a task also asks for what all channels share.
 template <class T>
 Ahead ahead_of(const Scan& s, const Task& part, const Visit& v, const Visit& next,
-               int64_t k) {
+               int64_t k, bool first) {
   Ahead ahead;
   ahead.add(s.y, part.b, k, v, part.first, part.count);
   ahead.add(s.u, part.b, k, next, part.first, part.count);
   if (s.rank == 0) ahead.add(s.delta, part.b, k, next, part.first, part.count);
+  if (first) ahead.add_shared(s, part.b, k, next);
   return ahead;
 }
 
@@ -78,7 +81,8 @@ void forward_task(const Scan& s, const Task& task, ForwardMemory<T>& m) {
       in.read_shared(s, task, k, v);
       in.template read_channels<false>(s, task, k, v, p);
       for (int64_t c = 0; c < task.padded; c += kLanes<T>) {
-        const Ahead ahead = ahead_of<T>(s, part_of<T>(task, c, kLanes<T>), v, next, k);
+        const Ahead ahead =
+            ahead_of<T>(s, part_of<T>(task, c, kLanes<T>), v, next, k, c == 0);
         const V skip = load<T>(p.D + c);
         for (int64_t t = 0; t < v.count; ++t)
           store<T>(y + t * kMaxBlock + c, skip * load<T>(in.u + t * kMaxBlock + c));

@@ -77,10 +77,24 @@ class Partials {
   std::vector<std::unique_ptr<char[]>> memory_;
 };
 
-constexpr int64_t kSums = 64;  // elements added side by side, as they lie in memory
+// to[i] = the sum of from[i] over `count` arrays that lie `apart`, in double and in a
+// fixed order.
+template <class T>
+void sum_arrays(const T* from, int64_t count, int64_t apart, int64_t size, T* to) {
+  constexpr int64_t kSums = 16;  // side by side
+  const auto sum = [&](int64_t i, auto width) {
+    double sums[kSums] = {};
+    for (int64_t j = 0; j < count; ++j)
+      for (int64_t c = 0; c < width; ++c) sums[c] += double(from[j * apart + i + c]);
+    for (int64_t c = 0; c < width; ++c) to[i + c] = T(sums[c]);
+  };
+  int64_t i = 0;
+  for (; i + kSums <= size; i += kSums) sum(i, std::integral_constant<int64_t, kSums>());
+  if (i < size) sum(i, size - i);
+}
 
-// Add `count` arrays that follow each other, in double and in a fixed order, to a tensor
-// of these sizes; empty where there are none.
+// Of `count` arrays that follow each other: a tensor of these sizes; empty where there
+// are none.
 inline Tensor sum_of(const void* arrays, int64_t count, Sizes sizes, Kind work) {
   if (!arrays) return empty({0}, work);
   Tensor total = empty(sizes, work);
@@ -90,31 +104,10 @@ inline Tensor sum_of(const void* arrays, int64_t count, Sizes sizes, Kind work) 
     const T* from = static_cast<const T*>(arrays);
     T* to = mutable_data<T>(total);
     parallel_for(0, size, 4096, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; i += kSums) {
-        const int64_t width = std::min(kSums, end - i);
-        double sums[kSums] = {};
-        for (int64_t j = 0; j < count; ++j)
-          for (int64_t c = 0; c < width; ++c) sums[c] += double(from[j * size + i + c]);
-        for (int64_t c = 0; c < width; ++c) to[i + c] = T(sums[c]);
-      }
+      sum_arrays(from + begin, count, size, end - begin, to + begin);
     });
   });
   return total;
-}
-
-// A tile of `s.drows`, added over the blocks of channels as above: `width` elements of
-// each row, at most kSums, from `first` on, for `steps` rows from `position` on.
-template <class W>
-void sum_tile(const Scan& s, int64_t position, int64_t steps, int64_t first,
-              int64_t width, W* tile) {
-  const int64_t blocks = s.blocks(), size = s.batch * s.scans * s.steps * s.row();
-  for (int64_t t = 0; t < steps; ++t) {
-    const W* row = static_cast<const W*>(s.drows) + (position + t) * s.row() + first;
-    double sums[kSums] = {};
-    for (int64_t j = 0; j < blocks; ++j)
-      for (int64_t c = 0; c < width; ++c) sums[c] += double(row[j * size + c]);
-    for (int64_t c = 0; c < width; ++c) tile[t * kSums + c] = W(sums[c]);
-  }
 }
 
 // The gradient of B, C or dt: `count` elements of each row of `s.drows`, from `first` on,
@@ -127,25 +120,15 @@ inline Tensor sum_rows(const Scan& s, int64_t first, int64_t count, bool swapped
     using T = decltype(t);
     using W = decltype(w);
     T* to = mutable_data<T>(total);
-    parallel_for(0, s.batch * s.scans * s.tiles(), 8, [&](int64_t begin, int64_t end) {
-      W tile[kTileSteps * kSums];
-      for (int64_t task = begin; task < end; ++task) {
-        const int64_t scan = task / s.tiles(), step = task % s.tiles() * kTileSteps;
-        const int64_t steps = std::min(kTileSteps, s.steps - step);
-        for (int64_t row = 0; row < count; row += kSums) {
-          const int64_t width = std::min(kSums, count - row);
-          sum_tile(s, scan * s.steps + step, steps, first + row, width, tile);
-          T* out = to + scan * s.steps * count +
-                   (swapped ? row * s.steps + step : step * count + row);
-          if (swapped)
-            for (int64_t c = 0; c < width; ++c)
-              for (int64_t t = 0; t < steps; ++t)
-                out[c * s.steps + t] = T(tile[t * kSums + c]);
-          else
-            for (int64_t t = 0; t < steps; ++t)
-              for (int64_t c = 0; c < width; ++c)
-                out[t * count + c] = T(tile[t * kSums + c]);
-        }
+    const W* rows = static_cast<const W*>(s.drows) + first;
+    const int64_t size = s.batch * s.scans * s.steps * s.row();
+    parallel_for(0, s.batch * s.scans * s.steps, 256, [&](int64_t begin, int64_t end) {
+      std::vector<W> sums(count);
+      for (int64_t i = begin; i < end; ++i) {
+        sum_arrays(rows + i * s.row(), s.blocks(), size, count, sums.data());
+        const int64_t scan = i / s.steps, step = i % s.steps;
+        T* out = to + (swapped ? scan * s.steps * count + step : i * count);
+        for (int64_t c = 0; c < count; ++c) out[swapped ? c * s.steps : c] = T(sums[c]);
       }
     });
   };

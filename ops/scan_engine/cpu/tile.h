@@ -53,15 +53,18 @@ INLINE void for_each_block(int64_t count, const Run& run, int64_t first = 0) {
     if (first < count) for_each_block<Most / 2>(count, run, first);
 }
 
-// Rows are short: they go in pieces of sizes that the compiler knows.
+// Rows are short: they go in pieces of sizes that the compiler knows, and through values
+// of their own, so that it need not ask whether the memory overlaps.
 template <class T, class S>
 struct ReadRow {
-  const S* __restrict src;
-  T* __restrict row;
+  const S* src;
+  T* row;
 
   template <int N>
   void operator()(int64_t c) const {
-    for (int64_t i = 0; i < N; ++i) row[c + i] = T(src[c + i]);
+    T x[N];
+    for (int64_t i = 0; i < N; ++i) x[i] = T(src[c + i]);
+    for (int64_t i = 0; i < N; ++i) row[c + i] = x[i];
   }
 };
 
@@ -70,20 +73,19 @@ INLINE void read_row(const S* src, int64_t count, T* row) {
   for_each_block<kLanes<T>>(count, ReadRow<T, S>{src, row});
 }
 
-template <class S, class T>
-INLINE void write_one(S& to, T x, bool add) {
-  to = S(add ? T(to) + x : x);
-}
-
 template <class T, class S>
 struct WriteRow {
-  S* __restrict dst;
-  const T* __restrict row;
+  S* dst;
+  const T* row;
   bool add;
 
   template <int N>
   void operator()(int64_t c) const {
-    for (int64_t i = 0; i < N; ++i) write_one(dst[c + i], row[c + i], add);
+    T x[N];
+    for (int64_t i = 0; i < N; ++i) x[i] = row[c + i];
+    if (add)
+      for (int64_t i = 0; i < N; ++i) x[i] += T(dst[c + i]);
+    for (int64_t i = 0; i < N; ++i) dst[c + i] = S(x[i]);
   }
 };
 
@@ -93,8 +95,8 @@ INLINE void write_row(S* dst, int64_t count, const T* row, bool add) {
 }
 
 template <class T, class S>
-INLINE void read_as(const S* src, const View& view, const Visit& v, int64_t count,
-                    T* tile, int64_t ld) {
+__attribute__((noinline)) void read_as(const S* src, const View& view, const Visit& v,
+                                       int64_t count, T* tile, int64_t ld) {
   if (view.row == 1) {
     for (int64_t t = 0; t < v.count; ++t)
       read_row(src + v.position[t] * view.step, count, tile + t * ld);
@@ -113,8 +115,9 @@ INLINE void read_as(const S* src, const View& view, const Visit& v, int64_t coun
 }
 
 template <class T, class S>
-INLINE void write_as(S* dst, const View& view, const Visit& v, int64_t count,
-                     const T* tile, int64_t ld, bool add) {
+__attribute__((noinline)) void write_as(S* dst, const View& view, const Visit& v,
+                                        int64_t count, const T* tile, int64_t ld,
+                                        bool add) {
   if (view.row == 1) {
     for (int64_t t = 0; t < v.count; ++t)
       write_row(dst + v.position[t] * view.step, count, tile + t * ld, add);
@@ -129,7 +132,9 @@ INLINE void write_as(S* dst, const View& view, const Visit& v, int64_t count,
   }
   for (; c < count; ++c)
     for (int64_t t = 0; t < v.count; ++t)
-      write_one(dst[v.position[t] * view.step + c * view.row], tile[t * ld + c], add);
+      WriteRow<T, S>{dst + v.position[t] * view.step + c * view.row, tile + t * ld + c,
+                     add}
+          .template operator()<1>(0);
 }
 
 // tile[t * ld + c] = view[b, k, position t, first + c] for c < count, 0 up to `padded`.
@@ -205,6 +210,12 @@ struct Ahead {
   void add(const void* data, int64_t bytes, int64_t apart, const int64_t* order) {
     for (int64_t i = 0; i < bytes && count < kMost; i += kLineBytes)
       lines[count++] = {(const char*)data + i, apart, order};
+  }
+  // What all channels share.
+  void add_shared(const Scan& s, int64_t b, int64_t k, const Visit& v) {
+    add(s.B, b, k, v, 0, s.states);
+    add(s.C, b, k, v, 0, s.states);
+    if (s.rank > 0) add(s.delta, b, k, v, 0, s.rank);
   }
   // A tile, as in read_tile; its rows are the channels where their steps are neighbours.
   void add(const View& view, int64_t b, int64_t k, const Visit& v, int64_t first,
