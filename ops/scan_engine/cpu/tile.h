@@ -73,26 +73,22 @@ INLINE void read_row(const S* src, int64_t count, T* row) {
   for_each_block<kLanes<T>>(count, ReadRow<T, S>{src, row});
 }
 
-template <class T, class S>
+// Add is no argument: the compiler would read what it need not add to, and pages that
+// nobody has written yet would be mapped twice.
+template <bool Add, class T, class S>
 struct WriteRow {
   S* dst;
   const T* row;
-  bool add;
 
   template <int N>
   void operator()(int64_t c) const {
     T x[N];
     for (int64_t i = 0; i < N; ++i) x[i] = row[c + i];
-    if (add)
+    if constexpr (Add)
       for (int64_t i = 0; i < N; ++i) x[i] += T(dst[c + i]);
     for (int64_t i = 0; i < N; ++i) dst[c + i] = S(x[i]);
   }
 };
-
-template <class T, class S>
-INLINE void write_row(S* dst, int64_t count, const T* row, bool add) {
-  for_each_block<kLanes<T>>(count, WriteRow<T, S>{dst, row, add});
-}
 
 template <class T, class S>
 __attribute__((noinline)) void read_as(const S* src, const View& view, const Visit& v,
@@ -114,27 +110,27 @@ __attribute__((noinline)) void read_as(const S* src, const View& view, const Vis
       tile[t * ld + c] = T(src[v.position[t] * view.step + c * view.row]);
 }
 
-template <class T, class S>
+template <bool Add, class T, class S>
 __attribute__((noinline)) void write_as(S* dst, const View& view, const Visit& v,
-                                        int64_t count, const T* tile, int64_t ld,
-                                        bool add) {
+                                        int64_t count, const T* tile, int64_t ld) {
   if (view.row == 1) {
     for (int64_t t = 0; t < v.count; ++t)
-      write_row(dst + v.position[t] * view.step, count, tile + t * ld, add);
+      for_each_block<kLanes<T>>(
+          count, WriteRow<Add, T, S>{dst + v.position[t] * view.step, tile + t * ld});
     return;
   }
   int64_t c = 0;
-  if constexpr (std::is_same_v<T, float> && std::is_same_v<S, float>) {
-    if (view.step == 1 && v.consecutive && v.count == kTileSteps && !add)
+  if constexpr (std::is_same_v<T, float> && std::is_same_v<S, float> && !Add) {
+    if (view.step == 1 && v.consecutive && v.count == kTileSteps)
       for (; c + 4 <= count; c += 4)
         for (int64_t t = 0; t < kTileSteps; t += 4)
           transpose4(tile + t * ld + c, ld, dst + v.position[t] + c * view.row, view.row);
   }
   for (; c < count; ++c)
-    for (int64_t t = 0; t < v.count; ++t)
-      WriteRow<T, S>{dst + v.position[t] * view.step + c * view.row, tile + t * ld + c,
-                     add}
-          .template operator()<1>(0);
+    for (int64_t t = 0; t < v.count; ++t) {
+      S& to = dst[v.position[t] * view.step + c * view.row];
+      to = S(Add ? T(to) + tile[t * ld + c] : tile[t * ld + c]);
+    }
 }
 
 // tile[t * ld + c] = view[b, k, position t, first + c] for c < count, 0 up to `padded`.
@@ -165,18 +161,24 @@ template <class T>
 void write_tile(const View& view, int64_t b, int64_t k, const Visit& v, int64_t first,
                 int64_t count, const T* tile, int64_t ld, bool add) {
   const int64_t at = b * view.batch + k * view.scan + first * view.row;
+  const auto write = [&](auto* data) {
+    if (add)
+      write_as<true>(data + at, view, v, count, tile, ld);
+    else
+      write_as<false>(data + at, view, v, count, tile, ld);
+  };
   switch (view.kind) {
     case Kind::f32:
-      write_as((float*)view.data + at, view, v, count, tile, ld, add);
+      write((float*)view.data);
       break;
     case Kind::f64:
-      write_as((double*)view.data + at, view, v, count, tile, ld, add);
+      write((double*)view.data);
       break;
     case Kind::bf16:
-      write_as((BFloat16*)view.data + at, view, v, count, tile, ld, add);
+      write((BFloat16*)view.data);
       break;
     case Kind::f16:
-      write_as((Half*)view.data + at, view, v, count, tile, ld, add);
+      write((Half*)view.data);
       break;
   }
 }
