@@ -242,15 +242,14 @@ void finish_group(const Task& part, int64_t c, int64_t steps, const Parameters<T
 // One tile of the group `part` of a task, from the task's channel `c` on; `all` are the
 // parameters of the task.
 template <class T>
-void backward_group(const Scan& s, const Task& part, int64_t c, int64_t k, int64_t index,
-                    const Visit& v, const Parameters<T>& all, const Ahead& ahead,
-                    BackwardMemory<T>& m) {
+void backward_group(const Scan& s, const Task& part, int64_t c, const Visit& v,
+                    const Parameters<T>& all, const Ahead& ahead, BackwardMemory<T>& m) {
   const int64_t N = s.states;
   const Parameters<T> p{all.A + c, all.D + c, all.bias + c, all.weight + c};
-  m.in.template read_channels<true>(s, part, k, v, p);
-  read_tile<T>(s.y, part.b, k, v, part.first, part.count, part.padded, m.tile(kDy),
+  m.in.template read_channels<true>(s, part, v, p);
+  read_tile<T>(s.y, part.b, v, part.first, part.count, part.padded, m.tile(kDy),
                kGroup<T>);
-  const T* kept = kept_state<T>(s, part, k, index);
+  const T* kept = kept_state<T>(s, part, v);
   for (int64_t n = 0; n < N; ++n) {
     T* start = m.start + n * kGroup<T>;
     read_row(kept + n * s.channels, part.count, start);
@@ -273,35 +272,34 @@ void backward_group(const Scan& s, const Task& part, int64_t c, int64_t k, int64
     run(std::integral_constant<int, kBackwardVectors>());
   else
     run(std::integral_constant<int, 1>());
-  write_tile<T>(s.du, part.b, k, v, part.first, part.count, m.tile(kDu), kGroup<T>,
-                s.share_du && k > 0);
+  write_tile<T>(s.du, part.b, v, part.first, part.count, m.tile(kDu), kGroup<T>,
+                s.share_du && v.k > 0);
   if (s.rank == 0)
-    write_tile<T>(s.ddelta, part.b, k, v, part.first, part.count, m.tile(kDdelta),
-                  kGroup<T>, false);
+    write_tile<T>(s.ddelta, part.b, v, part.first, part.count, m.tile(kDdelta), kGroup<T>,
+                  false);
 }
 
-// What the tile of a group will write and what the next, if there is one, will read.
+// What the tile `v` of a group will write and what the next, where there is one, will
+// read.
 template <class T>
 Ahead ahead_of(const Scan& s, const Task& part, const Visit& v, const Task& next,
-               const Visit* next_v, int64_t k, int64_t next_index) {
+               const Visit* next_v) {
   Ahead ahead;
-  ahead.add(s.du, part.b, k, v, part.first, part.count);
-  if (s.rank == 0) ahead.add(s.ddelta, part.b, k, v, part.first, part.count);
+  ahead.add(s.du, part.b, v, part.first, part.count);
+  if (s.rank == 0) ahead.add(s.ddelta, part.b, v, part.first, part.count);
   if (!next_v) return ahead;
-  ahead.add(s.u, part.b, k, *next_v, next.first, next.count);
-  ahead.add(s.y, part.b, k, *next_v, next.first, next.count);
-  if (s.rank == 0) ahead.add(s.delta, part.b, k, *next_v, next.first, next.count);
-  ahead.add(kept_state<T>(s, next, k, next_index), next.count * sizeof(T),
+  ahead.add(s.u, part.b, *next_v, next.first, next.count);
+  ahead.add(s.y, part.b, *next_v, next.first, next.count);
+  if (s.rank == 0) ahead.add(s.delta, part.b, *next_v, next.first, next.count);
+  ahead.add(kept_state<T>(s, next, *next_v), next.count * sizeof(T),
             s.channels * sizeof(T), kRows);
-  if (next.first <= part.first)  // of the next tile
-    ahead.add_shared(s, part.b, k, *next_v);
+  if (next_v != &v) ahead.add_shared(s, part.b, *next_v);
   return ahead;
 }
 
 // The gradients of B, C and dt for one tile: the lanes of what all groups left, added.
 template <class T>
-void write_rows(const Scan& s, const Task& task, int64_t k, const Visit& v,
-                BackwardMemory<T>& m) {
+void write_rows(const Scan& s, const Task& task, const Visit& v, BackwardMemory<T>& m) {
   typedef typename Simd<T>::V Loose __attribute__((aligned(sizeof(T))));
   constexpr int64_t L = kLanes<T>;
   const int64_t row = s.row();
@@ -326,7 +324,7 @@ void write_rows(const Scan& s, const Task& task, int64_t k, const Visit& v,
                    s.steps * row,
                    row,
                    1};
-  write_tile<T>(drows, task.block * s.batch + task.b, k, v, 0, row, m.rows, row, false);
+  write_tile<T>(drows, task.block * s.batch + task.b, v, 0, row, m.rows, row, false);
 }
 
 template <class T>
@@ -344,19 +342,20 @@ void backward_task(const Scan& s, const Task& task, BackwardMemory<T>& m) {
       for (int64_t c = 0; c < task.count; ++c)
         for (int64_t n = 0; n < N; ++n) m.g[n * kMaxBlock + c] = last[c * N + n];
     }
-    for (int64_t index = s.tiles() - 1; index >= 0; --index) {
-      const Visit v = visit(s, k, index * kTileSteps);
-      const Visit next = visit(s, k, (index > 0 ? index - 1 : 0) * kTileSteps);
-      m.in.read_shared(s, task, k, v);
+    for (int64_t tile = s.tiles() - 1; tile >= 0; --tile) {
+      const Visit v = visit(s, k, tile);
+      const bool more = tile > 0 || k + 1 < task.k_end;
+      const Visit next =
+          tile > 0 ? visit(s, k, tile - 1) : visit(s, more ? k + 1 : k, s.tiles() - 1);
+      m.in.read_shared(s, task, v);
       for (int64_t c = 0; c < task.count; c += kGroup<T>) {
         const bool end = c + kGroup<T> >= task.count;
         const Task part = part_of<T>(task, c, kGroup<T>);
         const Task after = part_of<T>(task, end ? 0 : c + kGroup<T>, kGroup<T>);
-        const Visit* then = !end ? &v : index > 0 ? &next : nullptr;
-        backward_group<T>(s, part, c, k, index, v, p,
-                          ahead_of<T>(s, part, v, after, then, k, index - end), m);
+        const Visit* then = !end ? &v : more ? &next : nullptr;
+        backward_group<T>(s, part, c, v, p, ahead_of<T>(s, part, v, after, then), m);
       }
-      write_rows<T>(s, task, k, v, m);
+      write_rows<T>(s, task, v, m);
       dA.add_tile(task.padded), dD.add_tile(task.padded);
       dbias.add_tile(task.padded), dweight.add_tile(task.padded);
     }

@@ -127,21 +127,20 @@ struct Inputs {
         product(slope + kTile), limits(product + kTile), B(kTileSteps * s.states),
         C(kTileSteps * s.states), dt(kTileSteps * s.rank + 3) {}
 
-  void read_shared(const Scan& s, const Task& task, int64_t k, const Visit& v) {
-    read_tile<T>(s.B, task.b, k, v, 0, s.states, s.states, B, s.states);
-    read_tile<T>(s.C, task.b, k, v, 0, s.states, s.states, C, s.states);
-    if (s.rank > 0) read_tile<T>(s.delta, task.b, k, v, 0, s.rank, s.rank, dt, s.rank);
+  void read_shared(const Scan& s, const Task& task, const Visit& v) {
+    read_tile<T>(s.B, task.b, v, 0, s.states, s.states, B, s.states);
+    read_tile<T>(s.C, task.b, v, 0, s.states, s.states, C, s.states);
+    if (s.rank > 0) read_tile<T>(s.delta, task.b, v, 0, s.rank, s.rank, dt, s.rank);
   }
 
   // after the above; `p` starts at the first channel of the task
   template <bool Backward>
-  void read_channels(const Scan& s, const Task& task, int64_t k, const Visit& v,
+  void read_channels(const Scan& s, const Task& task, const Visit& v,
                      const Parameters<T>& p) {
     using V = typename Simd<T>::V;
-    read_tile<T>(s.u, task.b, k, v, task.first, task.count, task.padded, u, Width);
+    read_tile<T>(s.u, task.b, v, task.first, task.count, task.padded, u, Width);
     if (s.rank == 0)
-      read_tile<T>(s.delta, task.b, k, v, task.first, task.count, task.padded, delta,
-                   Width);
+      read_tile<T>(s.delta, task.b, v, task.first, task.count, task.padded, delta, Width);
     for (int64_t c = 0; c < task.padded; c += kLanes<T>) {
       if (s.rank > 0)
         for (int64_t t = 0; t < v.count; t += 4) expand_rank(*this, s, p, t, c);
@@ -179,8 +178,8 @@ struct Inputs {
 
 // Where the state before a tile is kept, (n, d).
 template <class T>
-T* kept_state(const Scan& s, const Task& task, int64_t k, int64_t tile) {
-  const int64_t at = ((task.b * s.scans + k) * s.tiles() + tile) * s.states;
+T* kept_state(const Scan& s, const Task& task, const Visit& v) {
+  const int64_t at = ((task.b * s.scans + v.k) * s.tiles() + v.tile) * s.states;
   return (T*)s.states_kept + at * s.channels + task.first;
 }
 

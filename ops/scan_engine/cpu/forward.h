@@ -35,8 +35,8 @@ struct ForwardTile {
 };
 
 template <class T>
-void keep_state(const Scan& s, const Task& task, int64_t k, int64_t tile, const T* h) {
-  T* kept = kept_state<T>(s, task, k, tile);
+void keep_state(const Scan& s, const Task& task, const Visit& v, const T* h) {
+  T* kept = kept_state<T>(s, task, v);
   for (int64_t n = 0; n < s.states; ++n)
     std::memcpy(kept + n * s.channels, h + n * kMaxBlock, task.count * sizeof(T));
 }
@@ -55,12 +55,12 @@ struct ForwardMemory {
 // vector of a task also asks for what all channels share.
 template <class T>
 Ahead ahead_of(const Scan& s, const Task& part, const Visit& v, const Visit& next,
-               int64_t k, bool first) {
+               bool first) {
   Ahead ahead;
-  ahead.add(s.y, part.b, k, v, part.first, part.count);
-  ahead.add(s.u, part.b, k, next, part.first, part.count);
-  if (s.rank == 0) ahead.add(s.delta, part.b, k, next, part.first, part.count);
-  if (first) ahead.add_shared(s, part.b, k, next);
+  ahead.add(s.y, part.b, v, part.first, part.count);
+  ahead.add(s.u, part.b, next, part.first, part.count);
+  if (s.rank == 0) ahead.add(s.delta, part.b, next, part.first, part.count);
+  if (first) ahead.add_shared(s, part.b, next);
   return ahead;
 }
 
@@ -73,24 +73,24 @@ void forward_task(const Scan& s, const Task& task, ForwardMemory<T>& m) {
   for (int64_t k = task.k_begin; k < task.k_end; ++k) {
     const Parameters<T> p = m.sets.of(s, k);
     std::memset(h, 0, s.states * kMaxBlock * sizeof(T));
-    for (int64_t first = 0; first < s.steps; first += kTileSteps) {
-      const Visit v = visit(s, k, first);
-      const bool more = first + kTileSteps < s.steps;
-      const Visit next = more ? visit(s, k, first + kTileSteps) : v;
-      if (s.keep) keep_state<T>(s, task, k, first / kTileSteps, h);
-      in.read_shared(s, task, k, v);
-      in.template read_channels<false>(s, task, k, v, p);
+    for (int64_t tile = 0; tile < s.tiles(); ++tile) {
+      const Visit v = visit(s, k, tile);
+      const bool last = tile + 1 == s.tiles(), more = k + 1 < task.k_end;
+      const Visit next = last ? visit(s, more ? k + 1 : k, 0) : visit(s, k, tile + 1);
+      if (s.keep) keep_state<T>(s, task, v, h);
+      in.read_shared(s, task, v);
+      in.template read_channels<false>(s, task, v, p);
       for (int64_t c = 0; c < task.padded; c += kLanes<T>) {
         const Ahead ahead =
-            ahead_of<T>(s, part_of<T>(task, c, kLanes<T>), v, next, k, c == 0);
+            ahead_of<T>(s, part_of<T>(task, c, kLanes<T>), v, next, c == 0);
         const V skip = load<T>(p.D + c);
         for (int64_t t = 0; t < v.count; ++t)
           store<T>(y + t * kMaxBlock + c, skip * load<T>(in.u + t * kMaxBlock + c));
-        ForwardTile<T> tile{p.A + c, in.u + c, in.delta + c, in.B,     in.C,
-                            y + c,   h + c,    v.count,      s.states, ahead};
-        for_each_block<16>(s.states, tile);
+        ForwardTile<T> run{p.A + c, in.u + c, in.delta + c, in.B,     in.C,
+                           y + c,   h + c,    v.count,      s.states, ahead};
+        for_each_block<16>(s.states, run);
       }
-      write_tile<T>(s.y, task.b, k, v, task.first, task.count, y, kMaxBlock,
+      write_tile<T>(s.y, task.b, v, task.first, task.count, y, kMaxBlock,
                     s.merge && k > 0);
     }
     if (s.last_state) {

@@ -1,15 +1,17 @@
 // Between tensors of any dtype and strides and small aligned tiles of the work type.
 // Included inside the namespace of one instruction set; see engine_impl.h.
 
-// The positions of one tile of steps, in the order of visit.
+// The positions of one tile of steps of scan k, in the order of visit.
 struct Visit {
+  int64_t k, tile;
   int64_t count;
   bool consecutive;  // position[t + 1] = position[t] + 1
   int64_t position[kTileSteps];
 };
 
-INLINE Visit visit(const Scan& s, int64_t k, int64_t first) {
-  Visit v{};  // an order past the count is 0: who reads ahead may take it
+INLINE Visit visit(const Scan& s, int64_t k, int64_t tile) {
+  const int64_t first = tile * kTileSteps;
+  Visit v{k, tile};  // an order past the count is 0: who reads ahead may take it
   v.count = s.steps - first < kTileSteps ? s.steps - first : kTileSteps;
   const int64_t route = s.routes ? s.routes[k] : 0;
   const bool columns = route & 1, backward = route & 2;
@@ -133,11 +135,11 @@ __attribute__((noinline)) void write_as(S* dst, const View& view, const Visit& v
     }
 }
 
-// tile[t * ld + c] = view[b, k, position t, first + c] for c < count, 0 up to `padded`.
+// tile[t * ld + c] = view[b, v.k, position t, first + c] for c < count, 0 up to `padded`.
 template <class T>
-void read_tile(const View& view, int64_t b, int64_t k, const Visit& v, int64_t first,
-               int64_t count, int64_t padded, T* tile, int64_t ld) {
-  const int64_t at = b * view.batch + k * view.scan + first * view.row;
+void read_tile(const View& view, int64_t b, const Visit& v, int64_t first, int64_t count,
+               int64_t padded, T* tile, int64_t ld) {
+  const int64_t at = b * view.batch + v.k * view.scan + first * view.row;
   switch (view.kind) {
     case Kind::f32:
       read_as((const float*)view.data + at, view, v, count, tile, ld);
@@ -158,9 +160,9 @@ void read_tile(const View& view, int64_t b, int64_t k, const Visit& v, int64_t f
 
 // The inverse; with `add` to what is there.
 template <class T>
-void write_tile(const View& view, int64_t b, int64_t k, const Visit& v, int64_t first,
-                int64_t count, const T* tile, int64_t ld, bool add) {
-  const int64_t at = b * view.batch + k * view.scan + first * view.row;
+void write_tile(const View& view, int64_t b, const Visit& v, int64_t first, int64_t count,
+                const T* tile, int64_t ld, bool add) {
+  const int64_t at = b * view.batch + v.k * view.scan + first * view.row;
   const auto write = [&](auto* data) {
     if (add)
       write_as<true>(data + at, view, v, count, tile, ld);
@@ -214,17 +216,16 @@ struct Ahead {
       lines[count++] = {(const char*)data + i, apart, order};
   }
   // What all channels share.
-  void add_shared(const Scan& s, int64_t b, int64_t k, const Visit& v) {
-    add(s.B, b, k, v, 0, s.states);
-    add(s.C, b, k, v, 0, s.states);
-    if (s.rank > 0) add(s.delta, b, k, v, 0, s.rank);
+  void add_shared(const Scan& s, int64_t b, const Visit& v) {
+    add(s.B, b, v, 0, s.states);
+    add(s.C, b, v, 0, s.states);
+    if (s.rank > 0) add(s.delta, b, v, 0, s.rank);
   }
   // A tile, as in read_tile; its rows are the channels where their steps are neighbours.
-  void add(const View& view, int64_t b, int64_t k, const Visit& v, int64_t first,
-           int64_t width) {
+  void add(const View& view, int64_t b, const Visit& v, int64_t first, int64_t width) {
     const int64_t bytes = view.kind == Kind::f64 ? 8 : view.kind == Kind::f32 ? 4 : 2;
     const char* data = (const char*)view.data +
-                       (b * view.batch + k * view.scan + first * view.row) * bytes;
+                       (b * view.batch + v.k * view.scan + first * view.row) * bytes;
     if (view.row == 1)
       add(data, width * bytes, view.step * bytes, v.position);
     else if (view.step == 1 && v.consecutive)
