@@ -205,3 +205,45 @@ template <int64_t K>
 INLINE Doubles take_turns(Doubles v) {
   return take_turns<K>(v, Longs{});
 }
+
+// ---- The transpose of as many vectors as there are lanes, in steps that swap blocks of
+// G.
+
+template <int64_t G, class V, class Mask>
+INLINE void swap_blocks(V& a, V& b, Mask) {
+  constexpr int64_t L = sizeof(V) / sizeof(V{}[0]);
+  Mask low{}, high{};
+  for (int64_t j = 0; j < L; ++j) {
+    low[j] = j & G ? L + j - G : j;
+    high[j] = j & G ? L + j : j + G;
+  }
+  const V first = __builtin_shuffle(a, b, low);
+  b = __builtin_shuffle(a, b, high);
+  a = first;
+}
+INLINE Ints mask_of(Floats) { return Ints{}; }
+INLINE Longs mask_of(Doubles) { return Longs{}; }
+
+template <class V, int64_t L, int64_t G = 1>
+INLINE void transpose(V (&rows)[L]) {
+  if constexpr (G < L) {
+#pragma GCC unroll 16
+    for (int64_t i = 0; i < L; ++i)
+      if (!(i & G)) swap_blocks<G>(rows[i], rows[i + G], mask_of(V{}));
+    transpose<V, L, 2 * G>(rows);
+  }
+}
+
+// A square of as many rows as there are lanes, which may lie anywhere.
+template <class T>
+INLINE void transpose(const T* from, int64_t from_ld, T* to, int64_t to_ld) {
+  using V = typename Simd<T>::V;
+  V rows[kLanes<T>];
+#pragma GCC unroll 16
+  for (int64_t i = 0; i < kLanes<T>; ++i)
+    std::memcpy(&rows[i], from + i * from_ld, sizeof(V));
+  transpose(rows);
+#pragma GCC unroll 16
+  for (int64_t i = 0; i < kLanes<T>; ++i)
+    std::memcpy(to + i * to_ld, &rows[i], sizeof(V));
+}

@@ -31,22 +31,6 @@ INLINE Visit visit(const Scan& s, int64_t k, int64_t tile) {
   return v;
 }
 
-// Four rows of four floats, transposed: tile[c * ld + t] = src[t * stride + c].
-INLINE void transpose4(const float* src, int64_t stride, float* tile, int64_t ld) {
-  typedef float F4 __attribute__((vector_size(16), aligned(4)));
-  typedef int32_t I4 __attribute__((vector_size(16)));
-  const F4 a = *(const F4*)src, b = *(const F4*)(src + stride);
-  const F4 c = *(const F4*)(src + 2 * stride), d = *(const F4*)(src + 3 * stride);
-  const F4 ab = __builtin_shuffle(a, b, I4{0, 4, 1, 5});
-  const F4 ab_high = __builtin_shuffle(a, b, I4{2, 6, 3, 7});
-  const F4 cd = __builtin_shuffle(c, d, I4{0, 4, 1, 5});
-  const F4 cd_high = __builtin_shuffle(c, d, I4{2, 6, 3, 7});
-  *(F4*)tile = __builtin_shuffle(ab, cd, I4{0, 1, 4, 5});
-  *(F4*)(tile + ld) = __builtin_shuffle(ab, cd, I4{2, 3, 6, 7});
-  *(F4*)(tile + 2 * ld) = __builtin_shuffle(ab_high, cd_high, I4{0, 1, 4, 5});
-  *(F4*)(tile + 3 * ld) = __builtin_shuffle(ab_high, cd_high, I4{2, 3, 6, 7});
-}
-
 // Cut 0..count into blocks of at most Most and call `run.template operator()<N>(first)`.
 template <int Most, class Run>
 INLINE void for_each_block(int64_t count, const Run& run, int64_t first = 0) {
@@ -101,11 +85,12 @@ __attribute__((noinline)) void read_as(const S* src, const View& view, const Vis
     return;
   }
   int64_t c = 0;
-  if constexpr (std::is_same_v<T, float> && std::is_same_v<S, float>) {
+  if constexpr (std::is_same_v<T, S>) {
+    constexpr int64_t L = kLanes<T>;
     if (view.step == 1 && v.consecutive && v.count == kTileSteps)
-      for (; c + 4 <= count; c += 4)
-        for (int64_t t = 0; t < kTileSteps; t += 4)
-          transpose4(src + v.position[t] + c * view.row, view.row, tile + t * ld + c, ld);
+      for (; c + L <= count; c += L)
+        for (int64_t t = 0; t < kTileSteps; t += L)
+          transpose(src + v.position[t] + c * view.row, view.row, tile + t * ld + c, ld);
   }
   for (; c < count; ++c)
     for (int64_t t = 0; t < v.count; ++t)
@@ -122,11 +107,12 @@ __attribute__((noinline)) void write_as(S* dst, const View& view, const Visit& v
     return;
   }
   int64_t c = 0;
-  if constexpr (std::is_same_v<T, float> && std::is_same_v<S, float> && !Add) {
+  if constexpr (std::is_same_v<T, S> && !Add) {
+    constexpr int64_t L = kLanes<T>;
     if (view.step == 1 && v.consecutive && v.count == kTileSteps)
-      for (; c + 4 <= count; c += 4)
-        for (int64_t t = 0; t < kTileSteps; t += 4)
-          transpose4(tile + t * ld + c, ld, dst + v.position[t] + c * view.row, view.row);
+      for (; c + L <= count; c += L)
+        for (int64_t t = 0; t < kTileSteps; t += L)
+          transpose(tile + t * ld + c, ld, dst + v.position[t] + c * view.row, view.row);
   }
   for (; c < count; ++c)
     for (int64_t t = 0; t < v.count; ++t) {
