@@ -76,6 +76,8 @@ struct WriteRow {
   }
 };
 
+// A function for each kind of numbers: inlined beside each other their loops would run
+// out of registers.
 template <class T, class S>
 __attribute__((noinline)) void read_as(const S* src, const View& view, const Visit& v,
                                        int64_t count, T* tile, int64_t ld) {
