@@ -235,12 +235,12 @@ def resolution_lines(report: dict, path: Path) -> None:
     ):
         for j, step in enumerate(steps):
             for k, name in enumerate(names):
-                rows = [
-                    row
+                points = sorted(  # a case that ran again comes last
+                    (row['size'], row[field])
                     for row in report['rows']
                     if (row['network'], row['step']) == (name, step) and field in row
-                ]
-                x, y = [row['size'] for row in rows], [row[field] for row in rows]
+                )
+                x, y = zip(*points, strict=True) if points else ((), ())
                 axes[i, j].loglog(x, y, 'o-', ms=3, label=name, color=f'C{k}')
             axes[i, j].grid(alpha=0.3)
         axes[i, 0].set_ylabel(label)
