@@ -117,7 +117,8 @@ struct ParameterSets {
 // One tile of the inputs: what all channels share, B and C (t, n) and dt (t, r); and, for
 // up to Width channels, all (t, Width), u, the step sizes and, backward, the derivative
 // of these by what went into the softplus, their product with u and their limited values.
-// These and what else has this form lie kTile apart. (RankTile reads dt past its end.)
+// These and what else has this form lie kTile apart. Behind dt are three numbers that
+// RankTile may read.
 template <class T, int64_t Width>
 struct Inputs {
   static constexpr int64_t kTile = kOddSteps * Width;

@@ -10,7 +10,11 @@ constexpr int kDoublesBytes = LANE_BYTES < 32 ? 32 : LANE_BYTES;  // at least fo
 typedef float Floats __attribute__((vector_size(LANE_BYTES)));
 typedef double Doubles __attribute__((vector_size(kDoublesBytes)));
 typedef int32_t Ints __attribute__((vector_size(LANE_BYTES)));
-typedef int64_t Longs __attribute__((vector_size(kDoublesBytes)));
+
+// Integers as wide as the lanes of a V: what comparing such vectors gives, and what
+// chooses lanes in a shuffle.
+template <class V>
+using MaskOf = decltype(V{} < V{});
 
 template <class T>
 struct Simd;
@@ -148,23 +152,15 @@ INLINE Doubles softplus(Doubles x, Doubles* sigmoid) {
 // is fixed.
 
 // Lanes in blocks of 2 G: the first G come from a, the others from b, each folded in two.
-template <int64_t G, class V, class Mask>
-INLINE V fold(V a, V b, Mask) {
+template <int64_t G, class V>
+INLINE V fold(V a, V b) {
   constexpr int64_t L = sizeof(V) / sizeof(V{}[0]);
-  Mask stay{}, move{};  // the first is a mere choice between a and b
+  MaskOf<V> stay{}, move{};  // the first is a mere choice between a and b
   for (int64_t j = 0; j < L; ++j) {
     stay[j] = j % (2 * G) < G ? j : L + j;
     move[j] = j % (2 * G) < G ? j + G : L + j - G;
   }
   return __builtin_shuffle(a, b, stay) + __builtin_shuffle(a, b, move);
-}
-template <int64_t G>
-INLINE Floats fold(Floats a, Floats b) {
-  return fold<G>(a, b, Ints{});
-}
-template <int64_t G>
-INLINE Doubles fold(Doubles a, Doubles b) {
-  return fold<G>(a, b, Longs{});
 }
 
 // Of four vectors: a quarter of the lanes for each, in this order.
@@ -187,32 +183,24 @@ INLINE typename Simd<T>::V sum_lanes(const T* quarters, int64_t stride) {
 }
 
 // The lanes of K quarters at a time take turns.
-template <int64_t K, class V, class Mask>
-INLINE V take_turns(V v, Mask) {
+template <int64_t K, class V>
+INLINE V take_turns(V v) {
   constexpr int64_t quarter = sizeof(V) / sizeof(V{}[0]) / 4;
-  Mask from{};
+  MaskOf<V> from{};
   for (int64_t j = 0; j < 4 * quarter; ++j) {
     const int64_t i = j % (K * quarter);
     from[j] = j - i + i % K * quarter + i / K;
   }
   return __builtin_shuffle(v, from);
 }
-template <int64_t K>
-INLINE Floats take_turns(Floats v) {
-  return take_turns<K>(v, Ints{});
-}
-template <int64_t K>
-INLINE Doubles take_turns(Doubles v) {
-  return take_turns<K>(v, Longs{});
-}
 
-// ---- The transpose of as many vectors as there are lanes, in steps that swap blocks of
-// G.
+// ---- The transpose of as many vectors as there are lanes: blocks of G are swapped, for
+// G = 1, 2, 4 ...
 
-template <int64_t G, class V, class Mask>
-INLINE void swap_blocks(V& a, V& b, Mask) {
+template <int64_t G, class V>
+INLINE void swap_blocks(V& a, V& b) {
   constexpr int64_t L = sizeof(V) / sizeof(V{}[0]);
-  Mask low{}, high{};
+  MaskOf<V> low{}, high{};
   for (int64_t j = 0; j < L; ++j) {
     low[j] = j & G ? L + j - G : j;
     high[j] = j & G ? L + j : j + G;
@@ -221,15 +209,13 @@ INLINE void swap_blocks(V& a, V& b, Mask) {
   b = __builtin_shuffle(a, b, high);
   a = first;
 }
-INLINE Ints mask_of(Floats) { return Ints{}; }
-INLINE Longs mask_of(Doubles) { return Longs{}; }
 
 template <class V, int64_t L, int64_t G = 1>
 INLINE void transpose(V (&rows)[L]) {
   if constexpr (G < L) {
 #pragma GCC unroll 16
     for (int64_t i = 0; i < L; ++i)
-      if (!(i & G)) swap_blocks<G>(rows[i], rows[i + G], mask_of(V{}));
+      if (!(i & G)) swap_blocks<G>(rows[i], rows[i + G]);
     transpose<V, L, 2 * G>(rows);
   }
 }
