@@ -42,7 +42,10 @@ struct BackwardTile {
   void operator()(int64_t first) const {
     const int lines = first / N * 2 % Ahead::kMost;
     recompute<N>(first, ahead.lines[lines]);
-    reverse<N>(first, ahead.lines[lines + 1]);
+    if (first == 0)
+      reverse<N, false>(first, ahead.lines[lines + 1]);
+    else
+      reverse<N, true>(first, ahead.lines[lines + 1]);
   }
 
   // The states and decays of N states from `first` on.
@@ -73,8 +76,8 @@ struct BackwardTile {
     }
   }
 
-  // Their gradients, from the last step to the first.
-  template <int N>
+  // Their gradients, from the last step to the first; to what other states left, or not.
+  template <int N, bool Add>
   void reverse(int64_t first, const Lines lines) const {
     V state[N][M], sum_dA[N][M] = {}, step[M], input[M], dyt[M], with_B[M], with_A[M];
     const T *Bt = B + steps * states + first, *Ct = C + steps * states + first;
@@ -90,8 +93,8 @@ struct BackwardTile {
         step[m] = load<T>(x + kStep * kTile<T> + m * L);
         input[m] = load<T>(x + kInput * kTile<T> + m * L);
         dyt[m] = load<T>(x + kDy * kTile<T> + m * L);
-        with_B[m] = load<T>(x + kDu * kTile<T> + m * L);
-        with_A[m] = load<T>(x + kDexponent * kTile<T> + m * L);
+        with_B[m] = Add ? load<T>(x + kDu * kTile<T> + m * L) : V{};
+        with_A[m] = Add ? load<T>(x + kDexponent * kTile<T> + m * L) : V{};
       }
       V dB[kBackwardStates] = {}, dC[kBackwardStates] = {};
       for (int n = 0; n < N; ++n) {
@@ -255,8 +258,6 @@ void backward_group(const Scan& s, const Task& part, int64_t c, const Visit& v,
     read_row(kept + n * s.channels, part.count, start);
     for (int64_t i = part.count; i < part.padded; ++i) start[i] = T(0);
   }
-  std::memset(m.tile(kDu), 0, v.count * kGroup<T> * sizeof(T));
-  std::memset(m.tile(kDexponent), 0, v.count * kGroup<T> * sizeof(T));
   const auto run = [&](auto vectors) {
     const BackwardTile<T, decltype(vectors)::value> tile{
         m.in.memory, m.in.B, m.in.C,  p.A, m.start, m.g + c, m.dA.tile + c,
