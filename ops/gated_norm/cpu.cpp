@@ -88,12 +88,16 @@ struct Moments {
   W mean, rstd;
 };
 
+// The mean is the first number plus that of the differences from it: of equal numbers it
+// is exact, and what is normalised 0.
 template <class W>
 MMMAMBAMIXER_INLINE Moments<W> moments(const W* x, int64_t d, double eps) {
   Lanes<W> total{}, squares{};
-  by_lanes(d, [&](int64_t c, int64_t lanes)
-                  MMMAMBAMIXER_INLINED { total += load<W>(x + c, lanes); });
-  const W mean = sum<W>(total) / W(d);
+  const W first = x[0];
+  by_lanes(d, [&](int64_t c, int64_t lanes) MMMAMBAMIXER_INLINED {
+    total += load<W>(x + c, lanes, first) - first;
+  });
+  const W mean = first + sum<W>(total) / W(d);
   by_lanes(d, [&](int64_t c, int64_t lanes) MMMAMBAMIXER_INLINED {
     const Lanes<W> away = load<W>(x + c, lanes, mean) - mean;
     squares += away * away;

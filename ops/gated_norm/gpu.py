@@ -186,6 +186,8 @@ def _normed(
     at = row // l * x_b + row % l * x_l + feature * x_d
     value = tl.load(x + at, mask=real, other=0.0).to(WORK)
     mean = tl.sum(value, axis=1)[:, None] / d
+    # What rounding left: of equal numbers the mean is exact, what is normalised 0.
+    mean += tl.sum(tl.where(real, value - mean, 0.0), axis=1)[:, None] / d
     away = tl.where(real, value - mean, 0.0)
     variance = tl.sum(away * away, axis=1)[:, None] / d
     rstd = 1.0 / tl.sqrt(variance + EPS)

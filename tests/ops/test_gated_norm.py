@@ -123,6 +123,20 @@ def test_a_step_depends_on_itself_only():
     assert torch.equal(y, before)
 
 
+@layouts
+@pytest.mark.parametrize('d', [3, 70, 1030])
+def test_equal_features_are_exact(d, turned):
+    given = inputs(2, 9, d, turned=turned)
+    given['x'] = torch.randn(2, 9, 1).expand(2, 9, d)
+    if turned:
+        given['x'] = given['x'].mT.contiguous().mT
+    y = gated_norm(**given)
+    result = evaluate(gated_norm, given, [torch.randn(2, 9, d)])
+    assert not result.gradients['dweight'].any()
+    given['weight'] = torch.zeros(d)
+    assert torch.equal(gated_norm(**given), y)
+
+
 def test_many_steps_sum_in_double():
     given = inputs(4, 3000, 20)
     dy = torch.ones(4, 3000, 20)

@@ -51,6 +51,15 @@ def test_dtypes(compare, dtype):
     compare(make_inputs(2, 18, 70, dtype))
 
 
+@pytest.mark.parametrize('turned', [False, True])
+def test_equal_features_are_exact(device, turned):
+    inputs = make_inputs(2, 9, 70, turned=turned)
+    inputs[0].copy_(torch.randn(2, 9, 1))
+    given = [t.to(device) for t in inputs]
+    *_, dweight, _ = gpu.backward(torch.randn(2, 9, 70, device=device), *given, 1e-5)
+    assert not dweight.any()
+
+
 def test_any_strides(compare):
     inputs = make_inputs(2, 18, 6)
     inputs[:2] = torch.randn(2, 6, 2, 18, 3).permute(2, 0, 3, 1, 4)[..., 1]
