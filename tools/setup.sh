@@ -48,12 +48,23 @@ print(os.path.dirname(os.path.dirname(torch.__file__)))') ||
     echo "$packages" > "$("$PY" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/installed_torch.pth"
 }
 
+# Tells at once, not after the download, where torch with its CUDA libraries and the rest
+# of the tested set cannot fit.
+need_space() {
+    local need=6500 free used
+    free=$(df -Pm "$VENV" | awk 'NR == 2 { print $4 }')
+    used=$(du -sm "$VENV" | cut -f1)
+    [ $((free + used)) -ge $need ] ||
+        fail "$VENV will take $need MB, of which $used are there, and $free are free on its disk: free some, take another place with VENV=..., or a CPU-only torch with TORCH_INDEX_URL=..."
+}
+
 install_torch() {
     case ${MMMAMBAMIXER_TORCH:-} in
     installed)
         say "2/5 torch: using the one that $PYTHON has"
         link_installed_torch ;;
     '')
+        [ -n "${TORCH_INDEX_URL:-}" ] || need_space
         say "2/5 torch and torchvision (1 to 10 minutes; the CUDA build is about 3 GB)"
         install -r requirements/torch.txt -c constraints.txt \
             ${TORCH_INDEX_URL:+--index-url "$TORCH_INDEX_URL"} ;;
