@@ -36,7 +36,7 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 .PHONY: help setup demo demo-det demo-seg demo-forecast test torture torture-quick \
-		bench bench-gpu docs web lint wheel matrix clean
+		bench bench-gpu docs web lint wheel matrix clean no-python
 
 VENV ?= .venv
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -47,6 +47,10 @@ TESTS ?=
 PEERS ?=
 WEB ?=
 VMAMBA ?=
+
+ifneq ($(words $(VENV)),1)
+$(error VENV must name a folder, without blanks, got '$(VENV)')
+endif
 
 PY := $(VENV)/bin/python
 STAMPS := $(VENV)/stamps
@@ -61,7 +65,7 @@ help:
 # stopped, and a changed pin or source repeats the steps that depend on it.
 setup: $(STAMPS)/package
 
-$(STAMPS)/venv:
+$(STAMPS)/venv: $(shell [ -x $(PY) ] || echo no-python)
 	@tools/setup.sh venv && touch $@
 $(STAMPS)/torch: requirements/torch.txt constraints.txt $(STAMPS)/venv
 	@tools/setup.sh torch && touch $@
@@ -137,7 +141,8 @@ matrix: wheel
 	$(PY) tests/support/matrix.py
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info mmmambamixer/.mim
+	[ ! -e $(VENV)/pyvenv.cfg ] || rm -rf $(VENV)
+	rm -rf build dist *.egg-info mmmambamixer/.mim
 	rm -rf work_dirs/demo{,-det,-seg,-forecast}
 	rm -rf data/digits data/{digit,crowded}_scenes data/weather_year
 	rm -rf docs/_build

@@ -1,5 +1,6 @@
-"""`tools/setup.sh torch` on a disk of some size: `df`, Python and uv are scripts."""
+"""`tools/setup.sh`: which folders it takes, and disks of some size, played by scripts."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,15 +19,15 @@ def script(path: Path, text: str) -> None:
 def set_up(tmp_path):
     """Install torch where so many MB are free; Python and uv tell their arguments."""
 
-    def call(free: int, **env: str):
-        script(tmp_path / 'tools/df', f'printf "Size Used Available\n1 2 3 {free}\n"')
+    def call(free: int | str, **env: str):
+        script(tmp_path / 'tools/df', f'printf "Avail\n  {free}\n"')
         for name in ('venv/bin/python', 'tools/uv'):
             script(tmp_path / name, 'echo "$@"')
-        env = dict(TORCH_INDEX_URL='', MMMAMBAMIXER_TORCH='') | env
+        plain = dict(TORCH_INDEX_URL='', PIP_INDEX_URL='', MMMAMBAMIXER_TORCH='')
+        env = plain | dict(VENV=str(tmp_path / 'venv')) | env
         return run(
             *('bash', 'tools/setup.sh', 'torch'),
             cwd=ROOT,
-            VENV=str(tmp_path / 'venv'),
             PATH=f'{tmp_path / "tools"}:/usr/bin:/bin',
             **env,
         )
@@ -48,7 +49,15 @@ def test_what_is_there_already_counts(set_up, tmp_path):
     parts.parent.mkdir()
     parts.write_bytes(bytes(5 << 20))
     assert set_up(free=6490).returncode == 1
-    result = set_up(free=6496)
+    (tmp_path / 'link').symlink_to('venv')
+    for place in ('venv', 'link'):
+        result = set_up(free=6496, VENV=str(tmp_path / place))
+        assert result.returncode == 0, result.stderr
+        assert INSTALLED in result.stdout
+
+
+def test_a_disk_that_does_not_tell_is_taken(set_up):
+    result = set_up(free='-')
     assert result.returncode == 0, result.stderr
     assert INSTALLED in result.stdout
 
@@ -57,3 +66,41 @@ def test_another_build_of_torch_may_be_smaller(set_up):
     result = set_up(free=2900, TORCH_INDEX_URL='file:///wheels')
     assert result.returncode == 0, result.stderr
     assert f'{INSTALLED} --index-url file:///wheels' in result.stdout
+    assert INSTALLED in set_up(free=2900, PIP_INDEX_URL='file:///wheels').stdout
+
+
+def make_venv(folder: Path):
+    env = dict(VENV=str(folder), PYTHON=sys.executable)
+    return run('bash', 'tools/setup.sh', 'venv', cwd=ROOT, **env)
+
+
+def test_files_of_others_are_not_cleared(tmp_path):
+    (tmp_path / 'picture').touch()
+    for place in (tmp_path, tmp_path / 'picture'):
+        result = make_venv(place)
+        assert result.returncode == 1
+        assert 'VENV must be new, empty or a virtual environment' in result.stderr
+    assert list(tmp_path.iterdir()) == [tmp_path / 'picture']
+    plan = run('make', '-n', 'clean', f'VENV={tmp_path}', cwd=ROOT).stdout
+    assert plan.startswith(f'[ ! -e {tmp_path}/pyvenv.cfg ] || rm -rf {tmp_path}\n')
+
+
+def test_an_environment_without_its_python_is_made_again(tmp_path):
+    (tmp_path / 'bin').mkdir()
+    (tmp_path / 'bin/python').symlink_to('python-that-was-upgraded')
+    (tmp_path / 'pyvenv.cfg').touch()
+    (tmp_path / 'stamps').mkdir()
+    for name in ('venv', 'torch', 'tested', 'mmcv', 'package'):
+        (tmp_path / 'stamps' / name).touch()
+    plan = run('make', '-n', 'setup', f'VENV={tmp_path}', cwd=ROOT).stdout
+    assert plan.count('tools/setup.sh') == 5
+    result = make_venv(tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert not any((tmp_path / 'stamps').iterdir())
+
+
+@pytest.mark.parametrize('venv', ['', '/somewhere/my environment'])
+def test_a_folder_that_make_cannot_handle_is_refused(venv):
+    result = run('make', '-n', 'setup', f'VENV={venv}', cwd=ROOT)
+    assert result.returncode == 2
+    assert f"VENV must name a folder, without blanks, got '{venv}'" in result.stderr

@@ -4,6 +4,7 @@
 # `make setup` calls them in order; each may be repeated.
 set -euo pipefail
 
+PYTHON=${PYTHON:-python3}
 VENV=${VENV:-.venv}
 PY=$VENV/bin/python
 PIP=("$PY" -m pip --disable-pip-version-check)
@@ -25,14 +26,18 @@ install() {
     fi
 }
 
+# Nothing but an environment is cleared.
 make_venv() {
-    local python=${PYTHON:-python3}
-    command -v "$python" >/dev/null || fail "no Python at '$python': set PYTHON=..."
-    "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
-        fail "$("$python" --version) is too old, 3.11 is tested: set PYTHON=..."
+    command -v "$PYTHON" >/dev/null || fail "no Python at '$PYTHON': set PYTHON=..."
+    "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+        fail "$("$PYTHON" --version) is too old, 3.11 is tested: set PYTHON=..."
+    if [ -e "$VENV" ] && ! [ -e "$VENV/pyvenv.cfg" ]; then
+        [ -d "$VENV" ] && [ -z "$(ls -A "$VENV")" ] ||
+            fail "VENV must be new, empty or a virtual environment, but '$VENV' is something else, which would be deleted: name another, such as VENV=$VENV/venv"
+    fi
     if ! [ -x "$PY" ] || ! "$PY" -m pip --version >/dev/null 2>&1; then
         say "1/5 virtual environment in $VENV (seconds)"
-        "$python" -m venv --clear "$VENV" ||
+        "$PYTHON" -m venv --clear "$VENV" ||
             fail "could not make $VENV; on Debian: apt install python3-venv python3-dev"
     fi
     mkdir -p "$VENV/stamps"
@@ -52,10 +57,11 @@ print(os.path.dirname(os.path.dirname(torch.__file__)))') ||
 # of the tested set cannot fit.
 need_space() {
     local need=6500 free used
-    free=$(df -Pm "$VENV" | awk 'NR == 2 { print $4 }')
-    used=$(du -sm "$VENV" | cut -f1)
+    free=$(df -m --output=avail "$VENV" 2>/dev/null | tail -n 1) || return 0 # no GNU df
+    used=$(du -sm "$VENV/" 2>/dev/null | cut -f 1) || true
+    [[ $free =~ ^\ *[0-9]+$ ]] || return 0 # nobody knows, on some file systems
     [ $((free + used)) -ge $need ] ||
-        fail "$VENV will take $need MB, of which $used are there, and $free are free on its disk: free some, take another place with VENV=..., or a CPU-only torch with TORCH_INDEX_URL=..."
+        fail "$VENV will take $need MB, of which $used are there, and $((free)) are free on its disk: free some, take another place with VENV=..., or a CPU-only torch with TORCH_INDEX_URL=..."
 }
 
 install_torch() {
@@ -64,7 +70,7 @@ install_torch() {
         say "2/5 torch: using the one that $PYTHON has"
         link_installed_torch ;;
     '')
-        [ -n "${TORCH_INDEX_URL:-}" ] || need_space
+        [ -n "${TORCH_INDEX_URL:-${PIP_INDEX_URL:-}}" ] || need_space
         say "2/5 torch and torchvision (1 to 10 minutes; the CUDA build is about 3 GB)"
         install -r requirements/torch.txt -c constraints.txt \
             ${TORCH_INDEX_URL:+--index-url "$TORCH_INDEX_URL"} ;;
