@@ -1,4 +1,4 @@
-"""`tools/setup.sh`: which folders it takes, and disks of some size, played by scripts."""
+"""`tools/setup.sh`: which folders it takes, and disks of some size (scripts)."""
 
 import sys
 from pathlib import Path
