@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Mapping
 from numbers import Number
 
+from mmengine.hooks import EMAHook
 from mmengine.optim import OptimWrapper
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 
@@ -50,6 +51,20 @@ def check_optimizer(runner: Runner, checkpoint: Mapping, name: str) -> None:
             f'{name} has {len(saved)} groups of {sum(sizes[0])} parameters in its '
             f'optimiser, the model has {len(groups)} groups of {sum(sizes[1])}: '
             f'paramwise_cfg or frozen layers have changed; set them back; {START}'
+        )
+
+
+def check_averaging(runner: Runner, checkpoint: Mapping, name: str) -> None:
+    """Raise if a checkpoint has averaged weights and the config no EMAHook.
+
+    EMAHook saves the average in the place of the trained weights, and these beside it.
+    """
+    if 'ema_state_dict' in checkpoint and not any(
+        isinstance(hook, EMAHook) for hook in runner.hooks
+    ):
+        raise ValueError(
+            f'{name} was trained with EMAHook, the config has none, so that training '
+            f'would go on from the averaged weights: set EMAHook back; {START}'
         )
 
 

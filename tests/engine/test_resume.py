@@ -73,12 +73,14 @@ def train(
     schedule: dict | None = None,
     seed: int | None = None,
     each_epoch: bool = False,
+    averaged: bool = False,
     **loader,
 ) -> list[int]:
     """Train, or go on; return the samples. A checkpoint is saved in iteration `at`."""
     kind = sampler or ('DefaultSampler' if by_epoch else 'InfiniteSampler')
     limit = dict(max_epochs=length) if by_epoch else dict(max_iters=length)
     note = Note(at)
+    averaging = [dict(type='EMAHook')] if averaged else []
     interval = 1 if each_epoch else at or 1000
     saver = dict(type='CheckpointHook', by_epoch=each_epoch, interval=interval)
     runner = SafeRunner(
@@ -95,7 +97,7 @@ def train(
         optim_wrapper=dict(optimizer=optimizer or dict(type='SGD', lr=lr)),
         param_scheduler=schedule,
         default_hooks=dict(checkpoint=saver, logger=None),
-        custom_hooks=[note, InterruptionHook(signals=())],
+        custom_hooks=[note, InterruptionHook(signals=()), *averaging],
         resume=True,
         randomness=dict(seed=seed),
         experiment_name=f'resume-{next(RUNS)}',
@@ -343,6 +345,14 @@ def test_settings_that_are_ignored_are_told(before, after, text, tmp_path, told)
     train(tmp_path, 4, **after)
     (line,) = [line for line in told if 'are ignored' in line]
     assert text in line and 'set load_from to this file' in line
+
+
+def test_leaving_out_the_averaging_is_refused(tmp_path):
+    train(tmp_path, 4, at=2, averaged=True)
+    message = 'was trained with EMAHook, the config has none.*: set EMAHook back'
+    with pytest.raises(ValueError, match=message):
+        train(tmp_path, 4)
+    assert train(tmp_path, 4, averaged=True)
 
 
 def test_another_seed_is_told(tmp_path, told):

@@ -3,7 +3,12 @@
 from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop, Runner, find_latest_checkpoint
 
-from ...preflight.resumed import check_optimizer, tell_finished, tell_ignored
+from ...preflight.resumed import (
+    check_averaging,
+    check_optimizer,
+    tell_finished,
+    tell_ignored,
+)
 from ...preflight.starting_weights import belongs, check_loaded, check_starting_weights
 from ...registry import HOOKS
 
@@ -31,6 +36,7 @@ class StrictLoadHook(Hook):
         anew = check_loaded(runner, checkpoint, name)
         if runner._resume:
             check_optimizer(runner, checkpoint, name)
+            check_averaging(runner, checkpoint, name)
             tell_ignored(runner, checkpoint, name)
             tell_finished(runner, checkpoint, name)
         if 'state_dict' not in checkpoint:  # a bare one, which EMAHook does not expect
