@@ -11,7 +11,7 @@
 # make docs       build the documentation site into docs/_build; a broken link fails
 # make web        build the page that runs the demos' networks in a browser (docs/_build/web)
 # make wheel      build the wheel into dist/, without an index and reproducibly
-# make matrix     test the wheel in fresh environments, torch 2.8 to newest (an hour and
+# make matrix     test the wheel in fresh environments, torch 2.8 to newest (half an hour and
 #                 more); one table in build/matrix/table.md
 # They set up .venv first where it is missing; later calls find it complete.
 #
