@@ -45,15 +45,15 @@ param_scheduler = [
     dict(
         type='CosineAnnealingLR',
         begin=2,
-        end=epochs,
+        end='${epochs}',
         eta_min=1e-5,
         convert_to_iter_based=True,
     ),
 ]
-train_cfg = dict(by_epoch=True, max_epochs=epochs, val_interval=4)
+train_cfg = dict(by_epoch=True, max_epochs='${epochs}', val_interval=4)
 val_cfg = dict()
 test_cfg = dict()
 default_hooks = dict(
-    logger=dict(interval=25), checkpoint=dict(interval=epochs, max_keep_ckpts=1)
+    logger=dict(interval=25), checkpoint=dict(interval='${epochs}', max_keep_ckpts=1)
 )
 randomness = dict(seed=0)

@@ -102,13 +102,16 @@ optim_wrapper = dict(
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-2, by_epoch=False, end=50),
     dict(
-        type='CosineAnnealingLR', T_max=epochs, eta_min=1e-5, convert_to_iter_based=True
+        type='CosineAnnealingLR',
+        T_max='${epochs}',
+        eta_min=1e-5,
+        convert_to_iter_based=True,
     ),
 ]
-train_cfg = dict(by_epoch=True, max_epochs=epochs, val_interval=epochs)
+train_cfg = dict(by_epoch=True, max_epochs='${epochs}', val_interval='${epochs}')
 val_cfg = dict()
 test_cfg = dict()
 default_hooks = dict(
-    logger=dict(interval=13), checkpoint=dict(interval=epochs, max_keep_ckpts=1)
+    logger=dict(interval=13), checkpoint=dict(interval='${epochs}', max_keep_ckpts=1)
 )
 randomness = dict(seed=0)

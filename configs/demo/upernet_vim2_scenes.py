@@ -106,7 +106,6 @@ test_dataloader = val_dataloader
 val_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'])
 test_evaluator = val_evaluator
 
-epochs = 3
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='Adam', lr=2e-3, betas=(0.9, 0.95), fused=True),
@@ -118,11 +117,11 @@ param_scheduler = [
         type='CosineAnnealingLR',
         by_epoch=False,
         begin=240,
-        end=1100 * epochs,
+        end=3300,  # 3 epochs
         eta_min=1e-5,
     ),
 ]
-train_cfg = dict(by_epoch=True, max_epochs=epochs, val_interval=1)
+train_cfg = dict(by_epoch=True, max_epochs=3, val_interval=1)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 log_processor = dict(by_epoch=True)

@@ -89,12 +89,12 @@ param_scheduler = [
     dict(
         type='CosineAnnealingLR',
         begin=2,
-        end=epochs,
+        end='${epochs}',
         eta_min=1e-5,
         convert_to_iter_based=True,
     ),
 ]
-train_cfg = dict(by_epoch=True, max_epochs=epochs, val_interval=1)
+train_cfg = dict(by_epoch=True, max_epochs='${epochs}', val_interval=1)
 val_cfg = dict()
 test_cfg = dict()
 custom_hooks = [dict(type='EMAHook', momentum=5e-3, priority='ABOVE_NORMAL')]

@@ -5,6 +5,7 @@ Detection and segmentation: test_det_seg_configs.py.
 
 import ast
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from torch.utils.data import DataLoader
 
 import mmmambamixer.patches  # noqa: F401  (`mmpretrain::` bases)
 from mmmambamixer import ViM2
+from mmmambamixer.engine.config import load_config
 from mmmambamixer.engine.launch import build_runner
 from mmmambamixer.models.layers import DropPath
 
@@ -53,6 +55,7 @@ BACKBONES = {
     'vmamba-small': dict(arch='vmamba_small', drop_path_rate=0.3),
     'vmamba-base': dict(arch='vmamba_base', drop_path_rate=0.5),
 }
+LENGTH = re.compile(r'^epochs = ', re.MULTILINE)
 IMAGENET = [name for name in CONFIGS if name.endswith('_8xb128_in1k.py')]
 MILLIONS = {  # vim2.md's figures, of the paper's Table 8 and of VMamba
     'vim2-tiny': 24.1,
@@ -87,6 +90,23 @@ def toy_loader(channels: int) -> DataLoader:
         for label, image in enumerate(images)
     ]
     return DataLoader(samples, batch_size=2, collate_fn=default_collate)
+
+
+@pytest.mark.parametrize(
+    'path',
+    [
+        path
+        for path in sorted((ROOT / 'configs').rglob('*.py'))
+        if LENGTH.search(path.read_text()) and path.stem != 'tsm2'  # test_forecast.py
+    ],
+    ids=lambda path: path.stem,
+)
+def test_epochs_at_the_top_is_an_option(path):
+    config = load_config(path, {'epochs': 2})
+    assert config.train_cfg.get('max_epochs', 2) == 2
+    for schedule in config.get('param_scheduler', ()):
+        if schedule.type == 'CosineAnnealingLR':
+            assert schedule.get('end', schedule.get('T_max')) == 2
 
 
 @pytest.mark.parametrize('name', CONFIGS)
