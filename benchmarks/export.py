@@ -9,7 +9,8 @@ three sizes and prints the largest difference of each, relative to the largest v
 with `--pictures` it counts the labels that differ on the PNG files below a folder.
 `time` runs the file and our own kernels in turns, on one thread, and prints medians of
 processor time. `accuracy` reads images from a folder for each class; with `--int8` also
-by each file as onnxruntime's own tool quantises it: `quantize_dynamic`.
+by each file as onnxruntime's own tool quantises it: `quantize_dynamic`. All take plain
+files, exported without `--with-preprocessing` and `--with-selection`.
 """
 
 import argparse
@@ -27,7 +28,8 @@ from PIL import Image
 
 import mmmambamixer.patches  # noqa: F401
 from mmmambamixer.engine.config import load_config, positive
-from mmmambamixer.export.check import FLOAT32, differences, open_session
+from mmmambamixer.export.check import FLOAT32, differences
+from mmmambamixer.export.check import open_session as open_any
 from mmmambamixer.export.job import OTHER_SIZES
 from mmmambamixer.export.networks import BATCH, HEIGHT, WIDTH, Network
 from mmmambamixer.export.trained import load_network
@@ -37,9 +39,26 @@ LABELS = dict(classification=('scores', 1), segmentation=('labels', None))
 """Output that says the labels, and its axis of classes, by task."""
 
 
+def open_session(path: Path, **options) -> ort.InferenceSession:
+    """Open a plain file.
+
+    Raises:
+        ValueError: If it prepares its input or tells what it selects.
+    """
+    session = open_any(path, **options)
+    meta = session.get_modelmeta().custom_metadata_map
+    if meta.get('preprocessing') == 'inside' or 'selection' in meta:
+        raise ValueError(
+            f'{path} must be a plain export; '
+            'export it without --with-preprocessing and --with-selection'
+        )
+    return session
+
+
 def compare_results(args: argparse.Namespace) -> None:
     torch.manual_seed(0)
     network = load_network(load_config(args.config), args.checkpoint, prepared=False)
+    open_session(args.file)  # a plain one
     sizes = [(b, h, w) for b in (1, 4) for _, h, w in OTHER_SIZES]
     runs = [dict(zip((BATCH, HEIGHT, WIDTH), size, strict=True)) for size in sizes]
     if network.task == 'forecasting':
