@@ -1,6 +1,6 @@
 """Whether arguments are what a constructor takes: one sentence if they are not."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from numbers import Integral, Real
 
 from .messages import did_you_mean
@@ -35,7 +35,7 @@ def check_rates(**rates) -> None:
 
 def check_choice(name: str, value, choices: Iterable) -> None:
     """Raise ValueError unless a value is one of the choices."""
-    if value not in [*choices]:
+    if not isinstance(value, Hashable) or value not in [*choices]:
         told = ', '.join(map(repr, choices))
         raise ValueError(f'{name} must be one of {told}, got {value!r}')
 

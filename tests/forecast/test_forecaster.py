@@ -361,6 +361,7 @@ def test_errors_are_one_sentence(call, told):
         (dict(static=dict(foo=1)), "static may have the keys path, .*, got 'foo'"),
         (dict(static=dict(path='x')), "static needs the key 'columns'"),
         (dict(static=3), "static must be 'one_hot' or .*, got 3"),
+        (dict(gaps=np.array(['warn', 'fill'])), 'gaps must be one of .*, got array'),
         (dict(progress='x'), "progress must be True or False, got 'x'"),
     ],
     ids=str,
