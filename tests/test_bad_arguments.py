@@ -36,6 +36,7 @@ ARGUMENTS = [
     (dict(d_state=0), 'd_state must be an integer from 1, got 0'),
     (dict(d_state=-16), 'd_state must be an integer from 1, got -16'),
     (dict(d_state=1.5), 'd_state must be an integer from 1, got 1.5'),
+    (dict(max_connections='x'), "max_connections must be an integer .*='x' with"),
     (dict(grid_size=0), 'grid_size must be an integer from 1, got 0'),
     (dict(drop_path_rate=1), r'drop_path_rate must be in \[0, 1\), got 1'),
     (dict(drop_path_rate=-0.1), r'drop_path_rate must be in \[0, 1\), got -0.1'),

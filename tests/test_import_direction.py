@@ -12,13 +12,16 @@ ROOMS = {
     'undisturbed': set(),
     'layer_errors': set(),
     'messages': {'layer_errors'},
+    'arguments': {'messages'},
     'wrappers': set(),
     'registry': set(),
     'flops': set(),
-    'datasets': {'messages', 'registry'},
+    'datasets': {'arguments', 'messages', 'registry'},
     'evaluation': {'registry'},
     'checkpoints': {'messages', 'wrappers'},
-    'models': {'checkpoints', 'flops', 'messages', 'ops', 'registry'},
+    'models': {
+        *('arguments', 'checkpoints', 'flops', 'messages', 'ops', 'registry'),
+    },
     'hub': {'checkpoints', 'models'},
     'timm': {'models'},
     'analysis': {'models', 'ops'},
@@ -32,7 +35,7 @@ ROOMS = {
     'compat': {'patches'},
     'inference': {'engine', 'messages', 'preflight', 'wrappers'},
     'forecast': {
-        *('datasets', 'engine', 'messages', 'preflight'),
+        *('arguments', 'datasets', 'engine', 'messages', 'preflight'),
         *('registry', 'undisturbed', 'wrappers'),
     },
     'export': {

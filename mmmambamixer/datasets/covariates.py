@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arguments import check_keys
 from ..messages import few
 from .columns import numbers, refuse_repeated, require_column
 from .dates import skipped
@@ -30,6 +31,8 @@ CALENDAR = 'calendar'
 """Stands for all time features that vary at the step of the table."""
 ONE_HOT = 'one_hot'
 """Static features that tell the variates apart, and nothing else."""
+TABLE = ('path', 'columns', 'layout', 'id', 'time')
+"""Keys of a table of future covariates."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,8 +88,7 @@ def future_covariates(
         ValueError: If a source is none of these, or a table lacks a row, a column or a
             variate.
     """
-    if isinstance(sources, (str, Mapping)):
-        raise ValueError(f'future must be a list of names and tables, got {sources!r}')
+    check_future(sources)
     values, names, calendar = [], [], []
     absent = skipped(dates, clock)
     optional = absent if optional is None else optional | absent
@@ -96,7 +98,7 @@ def future_covariates(
             values += [
                 np.repeat(one[:, None], len(variates), 1) for one in found.values()
             ]
-        elif isinstance(source, Mapping):
+        else:
             found = table_covariates(
                 dates=dates,
                 variates=variates,
@@ -105,17 +107,29 @@ def future_covariates(
                 **source,
             )
             values += found.values()
-        else:
+        names += found
+        calendar += [isinstance(source, str)] * len(found)
+    refuse_repeated(names, 'future covariates')
+    return FutureCovariates(np.stack(values, -1), tuple(names), np.array(calendar))
+
+
+def check_future(sources: Sequence[str | Mapping]) -> None:
+    """Raise ValueError unless they are names of time features and tables, one at least.
+
+    Whether a name is known, and a file there, is seen when they are read.
+    """
+    if isinstance(sources, str) or not isinstance(sources, (Sequence, np.ndarray)):
+        raise ValueError(f'future must be a list of names and tables, got {sources!r}')
+    if len(sources) == 0:
+        raise ValueError('future is an empty list: leave it out')
+    for source in sources:
+        if isinstance(source, Mapping):
+            check_keys('a table of future', source, TABLE, ('path', 'columns'))
+        elif not isinstance(source, str):
             raise ValueError(
                 'an entry of future must be a name or dict(path=..., columns=...), '
                 f'got {source!r}'
             )
-        names += found
-        calendar += [isinstance(source, str)] * len(found)
-    if not names:
-        raise ValueError('future is an empty list: leave it out')
-    refuse_repeated(names, 'future covariates')
-    return FutureCovariates(np.stack(values, -1), tuple(names), np.array(calendar))
 
 
 def calendar_covariates(
@@ -229,17 +243,26 @@ def static_features(
     Raises:
         ValueError: If it is neither, or the table lacks a column or a variate.
     """
+    check_static(source)
     if source == ONE_HOT:
         return np.eye(len(variates)), tuple(f'is {name}' for name in variates)
-    if not isinstance(source, Mapping):
-        raise ValueError(
-            f"static must be 'one_hot' or dict(path=..., columns=...), got {source!r}"
-        )
     if 'values' in source:
         values, names = static_values(variates=variates, **source)
     else:
         values, names = static_table(variates=variates, **source)
     return Standardiser.fit(values, names).transform(values), names
+
+
+def check_static(source: str | Mapping) -> None:
+    """Raise ValueError unless it is 'one_hot', a table or what a table holds."""
+    if isinstance(source, Mapping):
+        place = 'values' if 'values' in source else 'path'
+        known = (place, 'columns') if place == 'values' else (place, 'columns', 'id')
+        check_keys('static', source, known, (place, 'columns'))
+    elif not isinstance(source, str) or source != ONE_HOT:
+        raise ValueError(
+            f"static must be 'one_hot' or dict(path=..., columns=...), got {source!r}"
+        )
 
 
 def static_values(

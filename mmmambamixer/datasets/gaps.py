@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arguments import check_choice
 from .calendar import (
     DAY,
     WEEK,
@@ -185,7 +186,4 @@ def judged(told: str | None, gaps: str, source: str) -> str | None:
 
 def check_gaps(gaps: str) -> None:
     """Raise ValueError unless it is something to do about gaps."""
-    if gaps not in GAPS:
-        raise ValueError(
-            f'gaps must be one of {", ".join(map(repr, GAPS))}, got {gaps!r}'
-        )
+    check_choice('gaps', gaps, GAPS)

@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 
 from mmengine.config import Config
 
+from ..arguments import check_whole
 from ..datasets import SeriesTable, future_covariates, static_features
 from ..datasets.covariates import static_table
 from ..datasets.extras import load_pandas
@@ -18,7 +19,7 @@ from ..undisturbed import undisturbed
 from .layout import LONG, Layout, read_layout
 from .progress import ProgressHook
 from .recipe import forecasting_config, training_config
-from .settings import check_settings, check_whole, plain
+from .settings import check_settings, plain
 from .trained import TrainedForecaster, errors, sources_of
 
 CONFIG, WEIGHTS = 'config.py', 'model.pth'
@@ -91,13 +92,13 @@ class SeriesForecaster:
             future=future,
             static=static,
             model=model,
-            long={**LONG, **(long or {})},
+            long=long,
             gaps=gaps,
             seed=seed,
             progress=progress,
         )
         check_settings(settings)
-        self.settings = plain(settings)
+        self.settings = plain({**settings, 'long': {**LONG, **(long or {})}})
         self._trained: TrainedForecaster | None = None
         self._layout: Layout | None = None
         self._table: SeriesTable | None = None

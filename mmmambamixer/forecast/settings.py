@@ -1,14 +1,21 @@
 """Settings of a forecaster that is trained from Python."""
 
 from collections.abc import Mapping, Sequence
-from numbers import Integral, Real
+from inspect import signature
+from numbers import Real
 from pathlib import Path
 
 import numpy as np
 
+from ..arguments import check_flags, check_keys, check_whole, is_whole
+from ..datasets.covariates import check_future, check_static
 from ..datasets.gaps import check_gaps
+from ..registry import MODELS
+from .layout import LONG
 
 SIZES = ('look_back', 'horizon', 'epochs', 'max_windows', 'batch_size')
+MOST_SEED = 2**32 - 1
+"""NumPy takes no larger one."""
 
 
 def check_settings(settings: Mapping) -> None:
@@ -19,14 +26,17 @@ def check_settings(settings: Mapping) -> None:
         raise ValueError(f'val_fraction must be between 0 and 1, got {part!r}')
     check_gaps(settings['gaps'])
     check_levels(settings['quantiles'])
-    check_patches(settings['look_back'], settings['model'] or {})
-
-
-def check_whole(**numbers) -> None:
-    """Raise ValueError unless all are integers from 1, of Python or NumPy."""
-    for name, value in numbers.items():
-        if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
-            raise ValueError(f'{name} must be an integer from 1, got {value!r}')
+    check_model(settings['model'], settings['look_back'])
+    if settings['long'] is not None:
+        check_keys('long', settings['long'], LONG)
+    if settings['future'] is not None:
+        check_future(settings['future'])
+    if settings['static'] is not None:
+        check_static(settings['static'])
+    seed = settings['seed']
+    if not is_whole(seed, 0) or seed > MOST_SEED:
+        raise ValueError(f'seed must be an integer from 0 to {MOST_SEED}, got {seed!r}')
+    check_flags(progress=settings['progress'])
 
 
 def check_levels(quantiles) -> None:
@@ -39,9 +49,13 @@ def check_levels(quantiles) -> None:
         )
 
 
-def check_patches(look_back: int, model: Mapping) -> None:
-    """Raise ValueError if a look-back is shorter than a patch that was asked for."""
+def check_model(model: Mapping | None, look_back: int) -> None:
+    """Raise ValueError unless they are arguments of TSM2, its patches no longer."""
+    if model is None:
+        return
+    check_keys('model', model, signature(MODELS.get('TSM2')).parameters)
     patch_len = model.get('patch_len', 1)
+    check_whole(patch_len=patch_len)
     if look_back < patch_len:
         raise ValueError(
             f'look_back={look_back} is shorter than the patches of the model, '

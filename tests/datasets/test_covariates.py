@@ -90,6 +90,8 @@ BAD_FUTURE = [
     ),
     (['moon'], r"a time feature must be one of minute, .*, got 'moon'"),
     (['hour', 'hour'], "future covariates: two columns are named 'hour'"),
+    ([{'foo': 1}], "a table of future may have the keys path, .*, got 'foo'"),
+    ([dict(path='x.csv')], "a table of future needs the key 'columns'"),
     ([3], r'an entry of future must be a name or dict\(path=..., columns=...\), got 3'),
 ]
 

@@ -341,6 +341,36 @@ def test_errors_are_one_sentence(call, told):
     assert '\n' not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ('argument', 'told'),
+    [
+        (dict(model='x'), "model must be a dict .*, got 'x'"),
+        (dict(model=dict(d_modell=8)), "model may have .*; did you mean 'd_model'"),
+        (dict(model=dict(patch_len='x')), "patch_len must be an integer .* got 'x'"),
+        (dict(long='abc'), "long must be a dict with keys among id, .*, got 'abc'"),
+        (
+            dict(long=dict(ids='store')),
+            "long may have .*, got 'ids'; did you mean 'id'",
+        ),
+        (dict(seed='a'), "seed must be an integer from 0 to 4294967295, got 'a'"),
+        (dict(seed=1.5), 'seed must be an integer .*, got 1.5'),
+        (dict(seed=-1), 'seed must be an integer .*, got -1'),
+        (dict(seed=2**32), 'seed must be an integer .*, got 4294967296'),
+        (dict(future=5), 'future must be a list of names and tables, got 5'),
+        (dict(future=[dict(foo=1)]), "a table of future may have .*, got 'foo'"),
+        (dict(static=dict(foo=1)), "static may have the keys path, .*, got 'foo'"),
+        (dict(static=dict(path='x')), "static needs the key 'columns'"),
+        (dict(static=3), "static must be 'one_hot' or .*, got 3"),
+        (dict(gaps=np.array(['warn', 'fill'])), 'gaps must be one of .*, got array'),
+        (dict(progress='x'), "progress must be True or False, got 'x'"),
+    ],
+    ids=str,
+)
+def test_arguments_are_checked_before_there_is_a_frame(argument, told):
+    with pytest.raises(ValueError, match=told):
+        SeriesForecaster(**SMALL | argument)
+
+
 def test_predict_refuses_another_frame(fitted):
     frame = make_frame()
     for wrong, told in (

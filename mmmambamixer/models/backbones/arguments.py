@@ -1,10 +1,10 @@
 """Whether the arguments of ViM2 make a network, and whether an image fits it."""
 
 from collections.abc import Mapping, Sequence
-from numbers import Integral, Real
 
 from torch import Tensor
 
+from mmmambamixer.arguments import check_flags, check_rates, check_whole
 from mmmambamixer.messages import did_you_mean
 
 CHANNEL_MIXERS = ('selective', 'mlp', 'none')
@@ -91,15 +91,11 @@ def check_arguments(
         raise ValueError(
             f'frozen_stages must be from -1 to {stages - 1}, got {frozen_stages}'
         )
-    if not isinstance(drop_path_rate, Real) or not 0 <= drop_path_rate < 1:
-        raise ValueError(f'drop_path_rate must be in [0, 1), got {drop_path_rate}')
+    check_rates(drop_path_rate=drop_path_rate)
     if channel_scans not in CHANNEL_SCANS:
         raise ValueError(f'channel_scans must be 4, 2 or 1, got {channel_scans!r}')
-    for name, value in flags.items():
-        if not isinstance(value, bool):
-            raise ValueError(f'{name} must be True or False, got {value!r}')
-    for name, value in sizes.items():
-        check_positive(name, [value])
+    check_flags(**flags)
+    check_whole(**sizes)
 
 
 def check_image(x: Tensor, channels: int) -> None:
@@ -132,5 +128,4 @@ def check_positive(name: str, values: Sequence[int]) -> None:
     if isinstance(values, str) or not isinstance(values, Sequence) or not values:
         raise ValueError(f'{name} must be a list of integers, got {values!r}')
     for value in values:
-        if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
-            raise ValueError(f'{name} must be an integer from 1, got {value!r}')
+        check_whole(**{name: value})

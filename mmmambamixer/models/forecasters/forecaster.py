@@ -1,12 +1,14 @@
 """What every forecaster is to MMEngine: losses, forecasts, or plain tensors."""
 
 from collections.abc import Sequence
-from numbers import Integral
 
 import torch
 from mmengine.model import BaseModel
 from torch import Tensor
 
+from mmmambamixer.arguments import check_choice, check_whole
+
+from .arguments import check_quantiles, check_targets
 from .losses import POINT_LOSSES, pinball_loss, point_loss
 
 
@@ -48,19 +50,10 @@ class Forecaster(BaseModel):
         init_cfg: dict | list | None = None,
     ) -> None:
         super().__init__(init_cfg=init_cfg)
-        for name in ('look_back', 'horizon', 'variates'):
-            value = locals()[name]
-            if not isinstance(value, Integral) or value < 1:
-                raise ValueError(f'{name} must be at least 1, got {value!r}')
-        if loss not in POINT_LOSSES:
-            kinds = ', '.join(map(repr, POINT_LOSSES))
-            raise ValueError(f'loss must be one of {kinds}, got {loss!r}')
-        if targets is not None and not all(0 <= i < variates for i in targets):
-            raise ValueError(
-                f'targets must be indices below variates={variates}, got {targets}'
-            )
+        check_whole(look_back=look_back, horizon=horizon, variates=variates)
+        check_choice('loss', loss, POINT_LOSSES)
         self.look_back, self.horizon, self.variates = look_back, horizon, variates
-        self.targets = None if targets is None else list(targets)
+        self.targets = check_targets(targets, variates)
         self.loss_kind = loss
         self.quantiles = check_quantiles(quantiles)
         levels = torch.tensor(self.quantiles or [], dtype=torch.float32)
@@ -138,21 +131,3 @@ class Forecaster(BaseModel):
         names = list(batch)
         windows = zip(*batch.values(), strict=True)
         return [dict(zip(names, window, strict=True)) for window in windows]
-
-
-def check_quantiles(quantiles: Sequence[float] | None) -> list[float] | None:
-    """Return the levels of quantiles.
-
-    Raises:
-        ValueError: If they are not ascending, between 0 and 1, with 0.5 among them.
-    """
-    if quantiles is None:
-        return None
-    levels = list(quantiles)
-    ascending = levels == sorted(set(levels))
-    if not ascending or not all(0 < q < 1 for q in levels) or 0.5 not in levels:
-        raise ValueError(
-            'quantiles must ascend between 0 and 1 and hold 0.5, the point forecast, '
-            f'got {quantiles}'
-        )
-    return levels

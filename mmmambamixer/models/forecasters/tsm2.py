@@ -10,14 +10,16 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from mmmambamixer.arguments import check_choice
 from mmmambamixer.registry import MODELS
 
 from ..layers.series.auxiliary import FutureTokens, StaticToken
 from ..layers.series.instance_norm import InstanceNorm
 from ..layers.series.linear_path import LinearPath
-from ..layers.series.mixers import NORMS, SeriesMixers, expect_choice
+from ..layers.series.mixers import NORMS, SeriesMixers
 from ..layers.series.patches import SeriesPatches
 from ..weight_decay import PARAMWISE_CFG
+from .arguments import check_network
 from .forecaster import Forecaster
 
 LINEAR_MAPS = ('shared', 'variate')
@@ -128,7 +130,7 @@ class TSM2(Forecaster):
         super().__init__(
             **shape, targets=targets, quantiles=quantiles, loss=loss, init_cfg=init_cfg
         )
-        check_flips(sign_flip, mirror, quantiles, future_covariates)
+        check_network(locals())
         self.sign_flip, self.mirror, self.centre = sign_flip, mirror, centre
         self.instance_norm = None
         if instance_norm:
@@ -258,22 +260,6 @@ class TSM2(Forecaster):
         return torch.cat(parts, dim=2) if len(parts) > 1 else parts[0]
 
 
-def check_flips(
-    sign_flip: bool, mirror: bool, quantiles: Sequence[float] | None, covariates: int
-) -> None:
-    """Raise ValueError if TSM2 has what cannot be turned upside down."""
-    if sign_flip and covariates:
-        raise ValueError(
-            'sign_flip=True negates the series but not their covariates: it needs '
-            f'future_covariates=0, got {covariates}'
-        )
-    if mirror and (quantiles or not sign_flip):
-        raise ValueError(
-            'mirror=True needs sign_flip=True and no quantiles, got '
-            f'sign_flip={sign_flip}, quantiles={quantiles}: set mirror=False'
-        )
-
-
 def make_linear_path(
     settings: Mapping, look_back: int, horizon: int, variates: int
 ) -> LinearPath:
@@ -284,7 +270,7 @@ def make_linear_path(
     """
     options = dict(settings)
     maps = options.pop('maps', None)
-    expect_choice('linear_path.maps', maps, LINEAR_MAPS)
+    check_choice('linear_path.maps', maps, LINEAR_MAPS)
     return LinearPath(
         look_back=look_back,
         horizon=horizon,

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from mmmambamixer.arguments import is_whole
+
 from .drop_path import DropPath
 from .weighted_average import WeightedAverage
 
@@ -50,7 +52,7 @@ class Stage(nn.Module):
         with_cp: Recompute each mixer in the backward instead of keeping its maps.
 
     Raises:
-        ValueError: If `max_connections` is below 1 or given without averaging.
+        ValueError: If `max_connections` is no integer from 1, or without averaging.
 
     Reference: MambaMixer, arXiv:2403.19888, eq. (19), (20).
     """
@@ -65,10 +67,12 @@ class Stage(nn.Module):
         with_cp: bool = False,
     ) -> None:
         super().__init__()
-        if max_connections is not None and (max_connections < 1 or not averaging):
+        if max_connections is not None and not (
+            is_whole(max_connections) and averaging
+        ):
             raise ValueError(
-                'max_connections must be at least 1 and needs averaging=True, got '
-                f'max_connections={max_connections} with averaging={averaging}'
+                'max_connections must be an integer from 1 and needs averaging=True, '
+                f'got max_connections={max_connections!r} with averaging={averaging}'
             )
         self.downsample = nn.Identity() if downsample is None else downsample
         self.mixers = nn.ModuleList(mixers)

@@ -102,10 +102,15 @@ def test_drop_path_refuses_what_is_no_probability(probability):
 
 
 @pytest.mark.parametrize(
-    'settings', [dict(max_connections=0), dict(max_connections=2, averaging=False)]
+    'settings',
+    [
+        dict(max_connections=0),
+        dict(max_connections='x'),
+        dict(max_connections=2, averaging=False),
+    ],
 )
 def test_a_window_needs_averaging_and_one_map(settings):
-    with pytest.raises(ValueError, match='max_connections must be at least 1'):
+    with pytest.raises(ValueError, match='max_connections must be an integer from 1'):
         Stage(mixers=linear_units(2), **settings)
 
 

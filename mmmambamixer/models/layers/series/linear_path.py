@@ -8,6 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from mmmambamixer.arguments import check_flags, check_whole, is_whole
+
 from .ridge import (
     CENTRES,
     SHRINKAGES,
@@ -64,13 +66,13 @@ class LinearPath(nn.Module):
         trainable: bool = False,
     ) -> None:
         super().__init__()
-        sizes = dict(look_back=look_back, horizon=horizon, variates=variates)
-        sizes |= dict(penalties_per_decade=penalties_per_decade)
-        for name, size in sizes.items():
-            if size is not None and size < 1:
-                raise ValueError(f'{name} must be at least 1, got {size}')
-        if blocks < 0 or blocks == 1:
-            raise ValueError(f'blocks must be 0 or at least 2, got {blocks}')
+        check_whole(look_back=look_back, horizon=horizon)
+        check_whole(penalties_per_decade=penalties_per_decade)
+        if variates is not None:
+            check_whole(variates=variates)
+        if not is_whole(blocks, 0) or blocks == 1:
+            raise ValueError(f'blocks must be 0 or at least 2, got {blocks!r}')
+        check_flags(trainable=trainable)
         if centre not in (*CENTRES, 'auto'):
             raise ValueError(f"centre must be 'mean', 'last' or 'auto', got {centre!r}")
         self.look_back, self.horizon, self.variates = look_back, horizon, variates

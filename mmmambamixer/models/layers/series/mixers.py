@@ -5,6 +5,8 @@ Axis letters: b batch, m variates, p patches (time), c channels.
 
 from torch import Tensor, nn
 
+from mmmambamixer.arguments import check_choice
+
 from ..channel_mixer import MLP
 from ..weighted_average import WeightedAverage
 from .sequence_mixer import SelectiveSequenceMixer
@@ -108,9 +110,9 @@ class SeriesMixers(nn.Module):
         norm: str = '2d',
     ) -> None:
         super().__init__()
-        expect_choice('time_mixer', time_mixer, TIME_MIXERS)
-        expect_choice('variate_mixer', variate_mixer, VARIATE_MIXERS)
-        expect_choice('norm', norm, NORMS)
+        check_choice('time_mixer', time_mixer, TIME_MIXERS)
+        check_choice('variate_mixer', variate_mixer, VARIATE_MIXERS)
+        check_choice('norm', norm, NORMS)
         if time_mixer == variate_mixer == 'none':
             raise ValueError("time_mixer and variate_mixer cannot both be 'none'")
         sizes = dict(d_model=d_model, expand=expand, d_state=d_state)
@@ -163,10 +165,3 @@ def first_average(tokens: int, channels: int) -> WeightedAverage:
     """
     init_values = [1.0] * tokens + [0.0] + [1.0] * (channels - 1)
     return WeightedAverage(inputs=tokens + channels, init_values=init_values)
-
-
-def expect_choice(name: str, value, choices) -> None:
-    """Raise ValueError unless a value is one of the choices."""
-    if value not in choices:
-        told = ', '.join(map(repr, choices))
-        raise ValueError(f'{name} must be one of {told}, got {value!r}')

@@ -149,10 +149,15 @@ def test_training_changes_it_only_where_asked():
 
 
 BAD = [
-    (dict(look_back=0), 'look_back must be at least 1, got 0'),
-    (dict(horizon=-1), 'horizon must be at least 1, got -1'),
-    (dict(variates=0), 'variates must be at least 1, got 0'),
-    (dict(penalties_per_decade=0), 'penalties_per_decade must be at least 1, got 0'),
+    (dict(look_back=0), 'look_back must be an integer from 1, got 0'),
+    (dict(horizon=-1), 'horizon must be an integer from 1, got -1'),
+    (dict(variates=0), 'variates must be an integer from 1, got 0'),
+    (
+        dict(penalties_per_decade=0),
+        'penalties_per_decade must be an integer from 1, got 0',
+    ),
+    (dict(blocks='x'), "blocks must be 0 or at least 2, got 'x'"),
+    (dict(trainable='x'), "trainable must be True or False, got 'x'"),
     (dict(centre='median'), "centre must be 'mean', 'last' or 'auto', got 'median'"),
 ]
 
