@@ -5,7 +5,7 @@ from numbers import Real
 
 import numpy as np
 
-from mmmambamixer.arguments import (
+from ...arguments import (
     check_choice,
     check_flags,
     check_keys,
@@ -13,7 +13,6 @@ from mmmambamixer.arguments import (
     check_whole,
     is_whole,
 )
-
 from ..layers.series.instance_norm import CENTRES
 from ..layers.series.sequence_mixer import SEQUENCE_ROUTES
 
