@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from interpreter import interpreter
 from warm import python
 
 ROOT = Path(__file__).parents[1]
@@ -159,7 +160,7 @@ def test_rates_and_repeats_are_measured_in_the_interpreter(tmp_path):
     path = tmp_path / 'r.json'
     options = ['--device', 'cpu', '--dtype', 'float32', '--out', path]
     script = ROOT / 'benchmarks' / 'gpu_limits.py'
-    run = python(script, '--quick', *options, TRITON_INTERPRET='1')
+    run = python(script, '--quick', *options, **interpreter())
     assert run.returncode == 0, run.stderr
     report = json.loads(path.read_text())
     assert report['rates'].keys() == {'exponentials', 'instructions'}

@@ -10,6 +10,7 @@ import fuzz_checks
 import pytest
 import torch
 from fuzz_layouts import LAYOUTS, contents, lay_out
+from interpreter import interpreter
 from warm import python
 
 from mmmambamixer import ops
@@ -42,7 +43,7 @@ def test_random_calls_of_all_kernels():
 
 
 def test_random_calls_of_the_gpu_kernels():
-    result = run('fuzz.py', 6, '--seed', 6, '--kernels', 'triton')
+    result = run('fuzz.py', 6, '--seed', 6, '--kernels', 'triton', **interpreter())
     assert result.returncode == 0, result.stdout + result.stderr[-3000:]
     assert 'fuzz, triton: 6 of 6' in result.stdout
 

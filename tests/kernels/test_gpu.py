@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from interpreter import interpreter
 from warm import python
 
 CHECKS = sorted((Path(__file__).parent / 'gpu').glob('check_*.py'))
@@ -17,7 +18,7 @@ PYTEST = 'import sys, pytest; sys.exit(pytest.main(sys.argv[1:]))'
 
 @pytest.mark.parametrize('checks', CHECKS, ids=lambda path: path.stem)
 def test_gpu_kernels(checks):
-    environment = {} if torch.cuda.is_available() else dict(TRITON_INTERPRET='1')
+    environment = {} if torch.cuda.is_available() else interpreter()
     options = ['-q', '-p', 'no:cacheprovider', '-p', 'no:xdist']
     run = python('-c', PYTEST, checks, *options, **environment)
     assert run.returncode == 0, run.stdout[-6000:] + run.stderr[-2000:]

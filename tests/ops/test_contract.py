@@ -14,7 +14,7 @@ from mmmambamixer.ops import (
     selective_scan,
     weighted_sum,
 )
-from mmmambamixer.ops.backend import INTERVAL
+from mmmambamixer.ops.backend import BINARY_ERROR, INTERVAL
 from mmmambamixer.ops.testing import cross_inputs, evaluate, relative_error, scan_inputs
 
 OPS = torch.ops.mmmambamixer
@@ -169,6 +169,10 @@ def test_export():
     assert torch.equal(program.module()(**inputs), expected)
 
 
+@pytest.mark.skipif(
+    BINARY_ERROR is not None,
+    reason="other threads, other bits of torch's sigmoid in the reference",
+)
 @all_ops
 @pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
 def test_bitwise_repeatable_for_any_number_of_threads(name, dtype):
