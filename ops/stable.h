@@ -12,7 +12,9 @@
 #include <torch/csrc/stable/tensor.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
+#include <exception>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -24,7 +26,6 @@
 namespace mmmambamixer {
 
 using torch::headeronly::ScalarType;
-using torch::stable::parallel_for;
 using torch::stable::Tensor;
 
 using Integers = std::vector<int64_t>;  // int[] of a schema
@@ -106,6 +107,22 @@ inline Tensor dense(const Tensor& x, Kind kind) {
   const int32_t code = code_of(kind);
   if (code_of(x) != code) return dense(torch::stable::to(x, dtype_of(code)), kind);
   return x.is_contiguous() ? x : torch::stable::contiguous(x);
+}
+
+// Call `f` for parts of [begin, end) on torch's threads and throw the first of what they
+// throw; torch's own function says only that one of them failed.
+template <class F>
+void parallel_for(int64_t begin, int64_t end, int64_t grain, const F& f) {
+  std::exception_ptr error;
+  std::atomic_flag failed = ATOMIC_FLAG_INIT;
+  torch::stable::parallel_for(begin, end, grain, [&](int64_t first, int64_t last) {
+    try {
+      f(first, last);
+    } catch (...) {
+      if (!failed.test_and_set()) error = std::current_exception();
+    }
+  });
+  if (error) std::rethrow_exception(error);
 }
 
 template <class T>

@@ -7,6 +7,7 @@ choices run in processes of their own.
 import re
 import shutil
 import subprocess
+import sys
 import textwrap
 
 import pytest
@@ -189,6 +190,37 @@ def test_errors_of_the_kernels_are_one_sentence():
     message = '^v must be fp16, bf16, fp32 or fp64, got Int$'
     with pytest.raises(KERNEL_ERROR, match=message):
         torch.ops.mmmambamixer.scan_conv(x, w, w[0], [0], False)
+
+
+NO_MEMORY = """
+import os
+import resource
+import torch
+from mmmambamixer.ops import selective_scan
+
+def inputs(n):
+    shapes = (4, 1, 2), (4, 1, 2), (1, n), (4, n, 2), (4, n, 2)
+    return [torch.ones(shape) for shape in shapes]
+
+torch.set_num_threads({threads})
+selective_scan(*inputs(1))  # starts the threads
+large = inputs(1 << 20)
+size = int(open('/proc/self/statm').read().split()[0]) * os.sysconf('SC_PAGE_SIZE')
+resource.setrlimit(resource.RLIMIT_AS, (size + (300 << 20),) * 2)
+try:
+    selective_scan(*large)
+except (MemoryError, RuntimeError) as error:
+    print(error)
+"""
+
+
+@needs_binary
+@pytest.mark.skipif(sys.platform != 'linux', reason='reads /proc')
+@pytest.mark.parametrize('threads', [1, 2])
+def test_a_thread_without_memory_says_so(threads):
+    """Not only that some thread failed."""
+    result = run(NO_MEMORY.format(threads=threads))
+    assert result.stdout.startswith('std::bad_alloc'), result.stdout + result.stderr
 
 
 @needs_binary
