@@ -29,7 +29,7 @@ def check_flags(**flags) -> None:
 def check_rates(**rates) -> None:
     """Raise ValueError unless all are probabilities below 1."""
     for name, value in rates.items():
-        if not isinstance(value, Real) or not 0 <= value < 1:
+        if not isinstance(value, Real) or not 0 <= float(value) < 1:
             raise ValueError(f'{name} must be in [0, 1), got {value}')
 
 

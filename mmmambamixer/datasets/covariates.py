@@ -244,7 +244,7 @@ def static_features(
         ValueError: If it is neither, or the table lacks a column or a variate.
     """
     check_static(source)
-    if source == ONE_HOT:
+    if isinstance(source, str):
         return np.eye(len(variates)), tuple(f'is {name}' for name in variates)
     if 'values' in source:
         values, names = static_values(variates=variates, **source)
