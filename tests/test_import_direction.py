@@ -13,6 +13,7 @@ ROOMS = {
     'layer_errors': set(),
     'messages': {'layer_errors'},
     'wrappers': set(),
+    'result_rows': set(),
     'registry': set(),
     'flops': set(),
     'datasets': {'messages', 'registry'},
