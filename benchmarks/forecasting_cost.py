@@ -8,6 +8,7 @@ the backward. Writes results/forecasting_cost.json and, for docs/forecasting.md,
 resources/forecasting_cost.png.
 """
 
+import argparse
 import statistics
 import time
 from pathlib import Path
@@ -80,6 +81,9 @@ def draw(rows: list[dict], path: Path) -> None:
 
 
 def main() -> None:
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
     torch.set_num_threads(1)
     sizes = [(m, min(LOOK_BACKS)) for m in VARIATES]
     sizes += [(min(VARIATES), t) for t in LOOK_BACKS[1:]]

@@ -6,6 +6,7 @@ Reads the files in results/ that there are. Writes plots to resources/ and, in
 docs/speed.md, what stands between `<!-- table: NAME -->` and `<!-- end -->`.
 """
 
+import argparse
 import json
 import re
 import statistics
@@ -368,6 +369,9 @@ def fill(page: str, found: dict[str, str]) -> str:
 
 def main() -> None:
     """Draw what there is and fill the page."""
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
     for name in ('scan_cpu', 'scan_gpu', 'cross_scan_gpu'):
         if report := read(name):
             bars(report, RESOURCES / f'{name}.png')

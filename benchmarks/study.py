@@ -4,11 +4,11 @@
     python benchmarks/study.py times
 
 `run` appends a row for each training to results/study.csv and leaves out those that it
-already has, so it can be stopped at any time; it goes seed by seed. A seed decides the
-images for training and for the test, their order, their distortions and the initial
-weights, the same for all networks (weights where the shapes agree). `times` prints the
-parameters of each network and the time of a training step. docs/study.md has the plan
-and the results, tabulated by study_report.py.
+already has, so it can be stopped at any time; it goes seed by seed, and a second `run`
+meanwhile is refused. A seed decides the images for training and for the test, their
+order, their distortions and the initial weights, the same for all networks (weights
+where the shapes agree). `times` prints the parameters of each network and the time of a
+training step. docs/study.md has the plan and the results, tabulated by study_report.py.
 """
 
 import argparse
@@ -26,7 +26,9 @@ import torch.nn.functional as F
 from study_data import DataSet, digits, eurosat, spoken_digits
 from torch import Tensor, nn
 
+from mmmambamixer.messages import one_sentence
 from mmmambamixer.models import ViM2
+from mmmambamixer.result_rows import RowsError, held, read_rows
 
 RESULTS = Path(__file__).parent / 'results' / 'study.csv'
 COLUMNS = (
@@ -196,12 +198,13 @@ def test(model: nn.Module, images: Tensor, labels: Tensor) -> dict[str, float]:
     )
 
 
+def trained() -> list[dict[str, str]]:
+    """Return the rows that there are, none of them twice."""
+    return read_rows(RESULTS, COLUMNS, keys=4)
+
+
 def run(datasets: dict[str, DataSet], seeds: range) -> None:
-    RESULTS.touch()
-    with RESULTS.open(newline='') as file:
-        done = {
-            tuple(row[name] for name in COLUMNS[:4]) for row in csv.DictReader(file)
-        }
+    done = {tuple(row[name] for name in COLUMNS[:4]) for row in trained()}
     for seed in seeds:
         for comparison, networks in NETWORKS.items():
             for dataset, data in datasets.items():
@@ -215,10 +218,9 @@ def run(datasets: dict[str, DataSet], seeds: range) -> None:
 
 
 def append(row: dict) -> None:
-    new = not RESULTS.stat().st_size
     with RESULTS.open('a', newline='') as file:
         writer = csv.DictWriter(file, COLUMNS)
-        if new:
+        if not file.tell():
             writer.writeheader()
         writer.writerow(row)
     print(*row.values(), flush=True)
@@ -267,7 +269,8 @@ def main() -> None:
         )
     except OSError as error:
         parser.error(str(error))
-    run(datasets, range(args.seeds))
+    with one_sentence(RowsError), held(RESULTS):
+        run(datasets, range(args.seeds))
 
 
 if __name__ == '__main__':

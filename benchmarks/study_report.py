@@ -6,11 +6,16 @@ Reads results/study.csv, seeds that have all their runs; fills the tables of
 docs/study.md and draws resources/study.png. Needs pandas.
 """
 
+import argparse
+
 import numpy as np
 import pandas as pd
 from plots import RESOURCES, ROOT, fill, markdown, plt
 from scipy.stats import bootstrap, permutation_test
-from study import COLUMNS, DEFAULT, NETWORKS, RESULTS
+from study import COLUMNS, DEFAULT, NETWORKS, RESULTS, trained
+
+from mmmambamixer.messages import one_sentence
+from mmmambamixer.result_rows import RowsError
 
 PAGE = ROOT / 'docs' / 'study.md'
 LEVEL = 0.05
@@ -21,6 +26,7 @@ FAMILIES = (('digits', 'eurosat'), ('spoken_digits',))
 
 def read_runs() -> pd.DataFrame:
     """Return the runs of all seeds that are complete."""
+    trained()  # refuses rows that are not whole, or there twice
     runs = pd.read_csv(RESULTS)
     networks = sum(map(len, NETWORKS.values())) * runs.dataset.nunique()
     return runs[runs.groupby('seed').network.transform('size') == networks]
@@ -113,7 +119,11 @@ def draw(accuracy: pd.DataFrame, path) -> None:
 
 
 def main() -> None:
-    runs = read_runs()
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
+    with one_sentence(RowsError):
+        runs = read_runs()
     draw(differences(runs, 'accuracy'), RESOURCES / 'study.png')
     tables = {
         'study': results_table(runs),

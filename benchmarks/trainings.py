@@ -220,7 +220,13 @@ def table(suite: str) -> None:
                 **metrics,
             )
         )
-    report = dict(command=f'python benchmarks/trainings.py {suite} table')
+    command = f'python benchmarks/trainings.py {suite}'
+    if not rows:
+        raise SystemExit(
+            f'error: expected a finished log of {suite} in work_dirs/{suite}, got '
+            f'none: train first, with {command} run'
+        )
+    report = dict(command=f'{command} table')
     report |= environment() | dict(threads=1, rows=rows)
     results = ROOT / 'benchmarks' / 'results' / f'{suite}.json'
     write(results, report)

@@ -7,7 +7,7 @@ three random orders; weights stay. The error is that of the mixers alone over al
 windows. Writes results/variate_order.json.
 """
 
-import sys
+import argparse
 from pathlib import Path
 
 import torch
@@ -66,10 +66,14 @@ def measure(path: str, checkpoint: str) -> dict:
 
 
 def main() -> None:
-    arguments = sys.argv[1:]
-    if not arguments or len(arguments) % 2:
-        raise SystemExit(f'expected pairs of CONFIG CHECKPOINT, got {arguments}')
-    pairs = zip(arguments[::2], arguments[1::2], strict=True)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('paths', nargs='+', help='CONFIG CHECKPOINT, in turn')
+    paths = parser.parse_args().paths
+    if len(paths) % 2:
+        parser.error(f'expected pairs of CONFIG CHECKPOINT, got {paths}')
+    pairs = zip(paths[::2], paths[1::2], strict=True)
     rows = [measure(*pair) for pair in pairs]
     report = dict(environment(), command='python benchmarks/variate_order.py ...')
     write(RESULT, dict(report, rows=rows))

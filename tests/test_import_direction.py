@@ -14,6 +14,7 @@ ROOMS = {
     'messages': {'layer_errors'},
     'arguments': {'messages'},
     'wrappers': set(),
+    'result_rows': set(),
     'registry': set(),
     'flops': set(),
     'datasets': {'arguments', 'messages', 'registry'},

@@ -4,6 +4,7 @@ import importlib
 import json
 import math
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -262,3 +263,30 @@ def test_result_files_have_a_row_on_a_line(load, tmp_path):
     assert head == ['{', ' "command": "x",', ' "absent": {},', ' "rows": [']
     assert first == '  {"shape": "a", "errors": {"y": 1e-07}},'
     assert (opened, closed, end, last) == ('  {', '  }', ' ]', '}') and 'bbb' in long
+
+
+@pytest.mark.parametrize(
+    ('name', 'job'),
+    [('plots', 'read'), ('forecasting_cost', 'measure'), ('variate_order', 'measure')],
+)
+def test_help_is_told_and_nothing_runs(load, monkeypatch, capsys, name, job):
+    module = load(name)
+    monkeypatch.setattr(module, job, lambda *_: pytest.fail('it ran'))
+    monkeypatch.setattr(sys, 'argv', [f'{name}.py', '--help'])
+    with pytest.raises(SystemExit) as end:
+        module.main()
+    assert end.value.code == 0
+    assert module.__doc__.splitlines()[0] in capsys.readouterr().out
+
+
+def test_variate_order_takes_pairs(load, monkeypatch, capsys):
+    module, pairs = load('variate_order'), []
+    monkeypatch.setattr(module, 'measure', lambda *pair: pairs.append(pair))
+    monkeypatch.setattr(module, 'write', lambda *_: None)
+    monkeypatch.setattr(sys, 'argv', ['variate_order.py', *'abc'])
+    with pytest.raises(SystemExit):
+        module.main()
+    assert 'expected pairs of CONFIG CHECKPOINT' in capsys.readouterr().err
+    monkeypatch.setattr(sys, 'argv', ['variate_order.py', *'abcd'])
+    module.main()
+    assert pairs == [('a', 'b'), ('c', 'd')]

@@ -1,12 +1,15 @@
 """The study of ViM2's parts: what pairs share, resuming, statistics."""
 
 import importlib
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+
+from mmmambamixer.result_rows import RowsError, held
 
 pd = pytest.importorskip('pandas')
 pytest.importorskip('sklearn')
@@ -83,6 +86,65 @@ def test_a_stopped_study_goes_on_and_an_unfinished_seed_does_not_count(
     study.run(datasets, range(2))
     assert len(first) + len(trained) == len({*first, *trained}) == 48
     assert set(report.read_runs().seed) == {0, 1}
+
+
+@pytest.fixture
+def rows(study, report, monkeypatch, tmp_path):
+    """Return the file of the results, and what was trained in this test."""
+    path, trained = tmp_path / 'study.csv', []
+    for module in (study, report):
+        monkeypatch.setattr(module, 'RESULTS', path)
+
+    def train(network, data, seed):
+        trained.append(seed)
+        return dict(accuracy=50.0, loss=1.0, parameters=1, seconds=1.0)
+
+    monkeypatch.setattr(study, 'train', train)
+    return path, trained
+
+
+def test_a_half_line_ends_the_study_before_it_trains(study, report, rows):
+    path, trained = rows
+    path.touch()
+    study.run(dict(digits='a'), range(1))
+    whole = path.read_bytes()
+    assert whole.startswith(b'comparison,dataset,network,seed,accuracy')
+    trained.clear()
+    for cut in (whole[:-2], whole[: whole.rindex(b',50.0') + 3], whole[:20]):
+        path.write_bytes(cut)
+        for use in (lambda: study.run(dict(digits='a'), range(2)), report.read_runs):
+            with pytest.raises(RowsError, match=r'study\.csv, line \d+: .*delete this'):
+                use()
+        assert path.read_bytes() == cut and trained == []
+
+
+def test_the_report_refuses_a_row_that_is_there_twice(study, report, rows):
+    path, _ = rows
+    study.run(dict(digits='a'), range(2))
+    assert set(report.read_runs().seed) == {0, 1}
+    path.write_bytes(path.read_bytes() + path.read_bytes().splitlines(True)[-1])
+    with pytest.raises(RowsError, match='expected one line of time, digits, mlp, 1'):
+        report.read_runs()
+
+
+def test_a_second_study_meanwhile_is_refused(study, rows, monkeypatch):
+    path, trained = rows
+    for name in ('digits', 'eurosat', 'spoken_digits'):
+        monkeypatch.setattr(study, name, lambda *_: 'images')
+    monkeypatch.setattr(sys, 'argv', ['study.py', 'run', '--seeds', '1'])
+    with held(path), pytest.raises(SystemExit, match='another run holds'):
+        study.main()
+    assert trained == []
+    study.main()
+    assert len(trained) == 36
+
+
+def test_help_of_the_report_writes_nothing(report, monkeypatch, capsys):
+    monkeypatch.setattr(report, 'read_runs', lambda: pytest.fail('it ran'))
+    monkeypatch.setattr(sys, 'argv', ['study_report.py', '--help'])
+    with pytest.raises(SystemExit) as end:
+        report.main()
+    assert end.value.code == 0 and 'Tabulate and draw' in capsys.readouterr().out
 
 
 def test_differences_are_to_the_default_of_the_same_seed(study, report):

@@ -54,6 +54,14 @@ def test_an_unfinished_log_has_no_metrics(run):
     assert run.metrics() is None
 
 
+def test_a_table_without_any_finished_log_leaves_the_results(
+    trainings, run, monkeypatch
+):
+    monkeypatch.setattr(trainings, 'write', lambda *_: pytest.fail('it wrote'))
+    with pytest.raises(SystemExit, match=r'finished log of nuclei .* none: train'):
+        trainings.table('nuclei')
+
+
 def test_suites_name_configs_that_build(trainings):
     for suite in trainings.SUITES:
         for run in trainings.runs(suite):

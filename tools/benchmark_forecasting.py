@@ -5,8 +5,8 @@
     python tools/benchmark_forecasting.py summary CONFIG METRICS.json
 
 `run` adds a line `dataset,horizon,model,seed,mse,mae` to the results for each of these
-that has none yet, so it goes on where it was stopped. Errors are those of all test
-windows, scaled. A training gives three lines:
+that has none yet, so it goes on where it was stopped; a second `run` meanwhile is
+refused. Errors are those of all test windows, scaled. A training gives three lines:
 
 - TSM2: the forecast of the checkpoint with the best validation;
 - TSM2-paper: that of its mixers alone, which are the paper's model, from the checkpoint
@@ -35,6 +35,7 @@ from forecasting.trainings import train_and_test, trainings
 
 import mmmambamixer.patches  # noqa: F401  (registers what configs name)
 from mmmambamixer.messages import one_sentence
+from mmmambamixer.result_rows import RowsError, held
 
 
 def parse_args() -> argparse.Namespace:
@@ -96,9 +97,12 @@ def run(args: argparse.Namespace, results: Results) -> None:
 def main() -> None:
     args = parse_args()
     if args.action == 'run':
-        run(args, Results(args.results))
+        with one_sentence(RowsError), held(args.results):
+            run(args, Results(args.results))
     elif args.action == 'table':
-        print_tables(Results(args.results).rows)
+        with one_sentence(RowsError):
+            results = Results(args.results)
+        print_tables(results.rows)
     else:
         with one_sentence():
             print_summary(args.config, args.metrics)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from mmmambamixer.engine.config import load_config
+from mmmambamixer.result_rows import RowsError, held
 
 ROOT = Path(__file__).parents[2]
 
@@ -86,6 +87,29 @@ def test_what_was_trained_is_not_trained_again(tool, calls, tmp_path):
     run_all(tool, path, 'etth1-96', 0)
     assert [name for name, _ in calls].count('train.py') == 1
     assert len(path.read_text().splitlines()) == 4
+
+
+def test_a_half_line_is_refused_and_an_empty_file_gets_its_names(tool, calls, tmp_path):
+    path = tmp_path / 'results.csv'
+    path.touch()
+    results = run_all(tool, path, 'etth1-96', 3)
+    whole = path.read_text()
+    assert whole.startswith('dataset,horizon,model,seed,mse,mae\nETTh1,96,')
+    cut = whole[:-4]
+    path.write_text(cut)
+    with pytest.raises(RowsError, match=r'results\.csv, line 4: .*delete this line'):
+        tool.results.Results(path)
+    with pytest.raises(RowsError, match='line 4'):  # cut since it was read
+        results.add('etth1-96', 'TSM2', 4, metrics(0.5), 'forecast')
+    assert path.read_text() == cut
+
+
+def test_a_second_run_meanwhile_is_refused(tool, tmp_path, monkeypatch):
+    monkeypatch.setattr(tool.main, 'run', lambda *_: pytest.fail('it ran'))
+    path = tmp_path / 'r.csv'
+    monkeypatch.setattr(sys, 'argv', ['tool', 'run', '--results', str(path)])
+    with held(path), pytest.raises(SystemExit, match='another run holds'):
+        tool.main.main()
 
 
 def test_other_mixers_are_trained_by_themselves(tool, calls, tmp_path):

@@ -5,10 +5,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from threading import Lock
 
+from mmmambamixer.result_rows import read_rows
+
 from .cells import NAMES, ROOT
 
 RESULTS = ROOT / 'benchmarks' / 'results' / 'forecasting.csv'
 COLUMNS = ('dataset', 'horizon', 'model', 'seed', 'mse', 'mae')
+KEYS = 4
+"""Columns, the first ones, that tell lines apart."""
 
 
 class Results:
@@ -20,10 +24,7 @@ class Results:
 
     def __init__(self, path: Path) -> None:
         self.path, self.lock = path, Lock()
-        self.rows = []
-        if path.exists():
-            with open(path, newline='') as file:
-                self.rows = list(csv.DictReader(file))
+        self.rows = read_rows(path, COLUMNS, KEYS)
 
     def has(self, cell: str, models: Iterable[str], seed: int | str) -> bool:
         """Return whether a cell has a line of each model."""
@@ -46,11 +47,11 @@ class Results:
         errors = [f'{metrics[f"{prefix}/{error}"]:.6f}' for error in ('mse', 'mae')]
         values = (NAMES[table], horizon, model, str(seed), *errors)
         with self.lock:
-            new = not self.path.exists()
+            read_rows(self.path, COLUMNS, KEYS)  # another line may have failed halfway
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with open(self.path, 'a', newline='') as file:
                 writer = csv.writer(file, lineterminator='\n')
-                if new:
+                if not file.tell():
                     writer.writerow(COLUMNS)
                 writer.writerow(values)
             self.rows.append(dict(zip(COLUMNS, values, strict=True)))
