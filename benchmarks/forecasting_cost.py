@@ -21,6 +21,7 @@ from mmmambamixer import TSM2
 
 matplotlib.use('agg')
 import matplotlib.pyplot as plt
+from matplotlib.ticker import LogLocator
 
 ROOT = Path(__file__).parents[1]
 VARIATES = (8, 16, 32, 64, 128, 256, 512)
@@ -73,6 +74,8 @@ def draw(rows: list[dict], path: Path) -> None:
             axis.loglog(x, y, 'o-', label='measured')
             axis.loglog(x, [y[-1] * v / x[-1] for v in x], 'k:', label='linear')
             axis.set_xticks(x, x)
+            axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.yaxis.set_major_formatter('{x:g}')
             axis.minorticks_off()
             axis.set(xlabel=label, ylabel=name)
             axis.grid(alpha=0.3)

@@ -18,6 +18,7 @@ from scan_providers import EXP, OURS
 
 matplotlib.use('agg')
 import matplotlib.pyplot as plt
+from matplotlib.ticker import LogLocator
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / 'benchmarks' / 'results'
@@ -243,6 +244,8 @@ def resolution_lines(report: dict, path: Path) -> None:
                 )
                 x, y = zip(*points, strict=True) if points else ((), ())
                 axes[i, j].loglog(x, y, 'o-', ms=3, label=name, color=f'C{k}')
+            axes[i, j].yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes[i, j].yaxis.set_major_formatter('{x:g}')
             axes[i, j].grid(alpha=0.3)
         axes[i, 0].set_ylabel(label)
     sizes = unique([row['size'] for row in report['rows']])
@@ -251,6 +254,7 @@ def resolution_lines(report: dict, path: Path) -> None:
         axes[1, j].set(xlabel='side of the image in pixels')
         axes[1, j].set_xticks(sizes, sizes, fontsize=7, rotation=45)
         axes[1, j].minorticks_off()
+        axes[0, j].minorticks_off()
     axes[0, 0].legend(fontsize=8)
     figure.savefig(path, dpi=100)
     plt.close(figure)
