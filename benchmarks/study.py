@@ -26,9 +26,9 @@ import torch.nn.functional as F
 from study_data import DataSet, digits, eurosat, spoken_digits
 from torch import Tensor, nn
 
+from mmmambamixer.evaluation.result_rows import RowsError, held, read_rows
 from mmmambamixer.messages import one_sentence
 from mmmambamixer.models import ViM2
-from mmmambamixer.result_rows import RowsError, held, read_rows
 
 RESULTS = Path(__file__).parent / 'results' / 'study.csv'
 COLUMNS = (

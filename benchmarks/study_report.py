@@ -14,8 +14,8 @@ from plots import RESOURCES, ROOT, fill, markdown, plt
 from scipy.stats import bootstrap, permutation_test
 from study import COLUMNS, DEFAULT, NETWORKS, RESULTS, trained
 
+from mmmambamixer.evaluation.result_rows import RowsError
 from mmmambamixer.messages import one_sentence
-from mmmambamixer.result_rows import RowsError
 
 PAGE = ROOT / 'docs' / 'study.md'
 LEVEL = 0.05

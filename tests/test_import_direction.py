@@ -14,7 +14,6 @@ ROOMS = {
     'messages': {'layer_errors'},
     'arguments': {'messages'},
     'wrappers': set(),
-    'result_rows': set(),
     'registry': set(),
     'flops': set(),
     'datasets': {'arguments', 'messages', 'registry'},

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mmmambamixer.result_rows import RowsError, held
+from mmmambamixer.evaluation.result_rows import RowsError, held
 
 pd = pytest.importorskip('pandas')
 pytest.importorskip('sklearn')

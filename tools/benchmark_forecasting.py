@@ -34,8 +34,8 @@ from forecasting.tables import print_tables
 from forecasting.trainings import train_and_test, trainings
 
 import mmmambamixer.patches  # noqa: F401  (registers what configs name)
+from mmmambamixer.evaluation.result_rows import RowsError, held
 from mmmambamixer.messages import one_sentence
-from mmmambamixer.result_rows import RowsError, held
 
 
 def parse_args() -> argparse.Namespace:

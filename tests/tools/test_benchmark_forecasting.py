@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mmmambamixer.engine.config import load_config
-from mmmambamixer.result_rows import RowsError, held
+from mmmambamixer.evaluation.result_rows import RowsError, held
 
 ROOT = Path(__file__).parents[2]
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from threading import Lock
 
-from mmmambamixer.result_rows import read_rows
+from mmmambamixer.evaluation.result_rows import read_rows
 
 from .cells import NAMES, ROOT
 

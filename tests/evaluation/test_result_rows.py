@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from mmmambamixer.result_rows import RowsError, held, read_rows
+from mmmambamixer.evaluation.result_rows import RowsError, held, read_rows
 
 COLUMNS = ('name', 'seed', 'error')
 HEAD = 'name,seed,error\n'
@@ -56,7 +56,7 @@ def test_a_file_is_held_by_one_process_at_a_time(tmp_path):
     path = tmp_path / 'made' / 'r.csv'
     code = (
         'from pathlib import Path\n'
-        'from mmmambamixer.result_rows import held\n'
+        'from mmmambamixer.evaluation.result_rows import held\n'
         f'with held(Path({str(path)!r})): print("has it")'
     )
     other = [sys.executable, '-c', code]
