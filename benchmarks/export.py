@@ -28,8 +28,7 @@ from PIL import Image
 
 import mmmambamixer.patches  # noqa: F401
 from mmmambamixer.engine.config import load_config, positive
-from mmmambamixer.export.check import FLOAT32, differences
-from mmmambamixer.export.check import open_session as open_any
+from mmmambamixer.export.check import FLOAT32, differences, open_session
 from mmmambamixer.export.job import OTHER_SIZES
 from mmmambamixer.export.networks import BATCH, HEIGHT, WIDTH, Network
 from mmmambamixer.export.trained import load_network
@@ -39,13 +38,13 @@ LABELS = dict(classification=('scores', 1), segmentation=('labels', None))
 """Output that says the labels, and its axis of classes, by task."""
 
 
-def open_session(path: Path, **options) -> ort.InferenceSession:
+def open_plain(path: Path, **options) -> ort.InferenceSession:
     """Open a plain file.
 
     Raises:
         ValueError: If it prepares its input or tells what it selects.
     """
-    session = open_any(path, **options)
+    session = open_session(path, **options)
     meta = session.get_modelmeta().custom_metadata_map
     if meta.get('preprocessing') == 'inside' or 'selection' in meta:
         raise ValueError(
@@ -58,7 +57,7 @@ def open_session(path: Path, **options) -> ort.InferenceSession:
 def compare_results(args: argparse.Namespace) -> None:
     torch.manual_seed(0)
     network = load_network(load_config(args.config), args.checkpoint, prepared=False)
-    open_session(args.file)  # a plain one
+    open_plain(args.file)
     sizes = [(b, h, w) for b in (1, 4) for _, h, w in OTHER_SIZES]
     runs = [dict(zip((BATCH, HEIGHT, WIDTH), size, strict=True)) for size in sizes]
     if network.task == 'forecasting':
@@ -71,7 +70,7 @@ def compare_results(args: argparse.Namespace) -> None:
 
 def compare_labels(network: Network, path: Path, folder: Path) -> str:
     """Return how many labels differ, of pictures or of their pixels."""
-    session, (out, axis) = open_session(path), LABELS[network.task]
+    session, (out, axis) = open_plain(path), LABELS[network.task]
     place, differ, total = network.outputs.index(out), 0, 0
     size = network.facts['input_size'] if network.task == 'classification' else None
     files = find_pictures(folder)
@@ -90,7 +89,7 @@ def compare_times(args: argparse.Namespace) -> None:
     torch.set_num_threads(1)
     network = load_network(load_config(args.config), args.checkpoint, prepared=False)
     start = time.perf_counter()
-    session = open_session(args.file, threads=1)
+    session = open_plain(args.file, threads=1)
     print(f'loaded in {time.perf_counter() - start:.2f} s')
     sizes = dict(batch=1, height=args.size, width=args.size)
     given = {name: entry.draw(sizes) for name, entry in network.inputs.items()}
@@ -135,7 +134,7 @@ def quantise(path: Path, out: Path) -> None:
 
 
 def accuracy(path: Path, folder: Path) -> str:
-    session = open_session(path)
+    session = open_plain(path)
     meta = session.get_modelmeta().custom_metadata_map
     facts = {key: json.loads(meta[key]) for key in ('classes', 'mean', 'std')}
     facts |= dict(channel_order=meta['channel_order'])
